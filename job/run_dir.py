@@ -1,0 +1,127 @@
+"""Every path of the run directory, and the two ways to write in it: write-then-rename, and stage markers.
+
+The run directory is where the node process (no torch) and the worker programs (no network) meet::
+
+    settings.json                resolved settings, secrets masked
+    inputs/model/                model and tokenizer as fetched        inputs/data/{train,eval,test}/   data as fetched
+    inputs/checkpoint/           the checkpoint to continue from, verified
+    prepared/                    tokenized Arrow, tokenizer, ledger.json
+    checkpoints/step-0000000120/ a finished checkpoint waiting for upload (written as .tmp-*, then renamed)
+    model/                       the model as it will be published     evaluation/   its scores and predictions
+    report/                      report.html, README.md (model card), metrics.json ...
+    markers/<stage>.json         a stage's completion record
+    outcomes/<program>-<rank>.json  why a worker ended                 heartbeats/<program>-<rank>  touched on progress
+    metrics.jsonl                the run's metrics so far              stop         the stop request
+    failure.json                 how the run failed, when it did
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+TEMPORARY_PREFIX = ".tmp-"
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file so that a reader, or a crash, sees all of it or none: temporary name, fsync, rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as indented JSON, whole or not at all."""
+    write_bytes(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=str).encode() + b"\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file written by `write_json`.
+
+    Raises:
+        FileNotFoundError: when it is not there.
+    """
+    return json.loads(path.read_bytes())
+
+
+class _Below:
+    """A path of the run directory that needs no argument."""
+
+    def __init__(self, *parts: str) -> None:
+        self.parts = parts
+
+    def __get__(self, run_dir: RunDir, owner: type[RunDir]) -> Path:
+        return run_dir.root.joinpath(*self.parts)
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """The paths below one run directory.  Nothing else in the job spells a path of it."""
+
+    root: Path
+
+    settings = _Below("settings.json")
+    inputs = _Below("inputs")
+    input_model = _Below("inputs", "model")
+    input_checkpoint = _Below("inputs", "checkpoint")
+    prepared = _Below("prepared")
+    ledger = _Below("prepared", "ledger.json")
+    checkpoints = _Below("checkpoints")
+    model = _Below("model")
+    evaluation = _Below("evaluation")
+    report = _Below("report")
+    metrics = _Below("metrics.jsonl")
+    stop = _Below("stop")
+    failure = _Below("failure.json")
+    lock = _Below("lock")
+
+    def input_data(self, split: str) -> Path:
+        return self.inputs / "data" / split
+
+    def marker(self, stage: str) -> Path:
+        return self.root / "markers" / f"{stage}.json"
+
+    def outcome(self, program: str, rank: int) -> Path:
+        return self.root / "outcomes" / f"{program}-{rank}.json"
+
+    def heartbeat(self, program: str, rank: int) -> Path:
+        return self.root / "heartbeats" / f"{program}-{rank}"
+
+    def log(self, program: str) -> Path:
+        return self.root / "logs" / f"{program}.log"
+
+    def checkpoint(self, step: int) -> Path:
+        return self.checkpoints / f"step-{step:010d}"
+
+    def finished_checkpoints(self) -> list[tuple[int, Path]]:
+        """(step, folder) of every checkpoint that was written to its end, oldest first."""
+        if not self.checkpoints.is_dir():
+            return []
+        found = (path for path in self.checkpoints.iterdir() if path.name.startswith("step-"))
+        return sorted((int(path.name.removeprefix("step-")), path) for path in found)
+
+    def outcomes(self, program: str) -> Iterator[Any]:
+        """The outcome records that the workers of ``program`` left, in rank order."""
+        folder = self.root / "outcomes"
+        for path in sorted(folder.glob(f"{program}-*.json"), key=lambda found: int(found.stem.rpartition("-")[2])):
+            yield read_json(path)
+
+    def clear_program(self, program: str) -> None:
+        """Remove what an earlier start of ``program`` left: outcomes and heartbeats."""
+        for folder in ("outcomes", "heartbeats"):
+            for path in (self.root / folder).glob(f"{program}-*"):
+                path.unlink()
+
+    def clear_temporary(self) -> None:
+        """Remove half-written files and folders of processes that are gone."""
+        for path in sorted(self.root.rglob(f"{TEMPORARY_PREFIX}*"), reverse=True):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()

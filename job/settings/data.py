@@ -1,0 +1,109 @@
+"""Settings of the data: where it lies, how it is read, how it is split."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from job.settings.group import CommaList, Group, NonEmpty, UriList
+
+DataFormat = Literal["auto", "csv", "tsv", "jsonl", "parquet", "text-folder"]
+
+
+class DataSettings(Group):
+    """The data: where it lies, how it is read, how it is split."""
+
+    train_uri: UriList
+    """Training data: file, glob, folder, `s3://` object, glob or prefix, or a Hub data set (`org/name`, `hf://org/name@revision`); several by comma."""
+
+    eval_uri: UriList = ()
+    """Validation data, same forms. Without it, a stratified share of the training data is set aside."""
+
+    test_uri: UriList = ()
+    """Test data for the final score, same forms. Without it, `JOB_DATA__TEST_FRACTION` of the training data, or else the validation data, is scored."""
+
+    format: DataFormat = "auto"
+    """File format. `auto` goes by the file's ending, `.gz` and `.zst` taken off; `text-folder` is one text per file, sub-folders are the labels."""
+
+    hub_config: NonEmpty | None = None
+    """Configuration name of a Hub data set that has several."""
+
+    train_split: NonEmpty = "train"
+    """Split of a Hub data set to train on."""
+
+    eval_split: NonEmpty = "validation"
+    """Split of the Hub data set in `JOB_DATA__EVAL_URI`."""
+
+    test_split: NonEmpty = "test"
+    """Split of the Hub data set in `JOB_DATA__TEST_URI`."""
+
+    text_column: NonEmpty = "text"
+    """Column that holds the text."""
+
+    text_pair_column: NonEmpty | None = None
+    """Column of a second text, for pairs."""
+
+    label_column: NonEmpty = "label"
+    """Column that holds the label: a name, a number, or a list (or delimited text) of names for several labels."""
+
+    id_column: NonEmpty | None = None
+    """Column that identifies an example in predictions and messages. Default: split and row number."""
+
+    problem: Literal["auto", "single_label", "multi_label", "regression"] = "auto"
+    """What a label is: one of several classes, any number of them, or a number to predict. `auto` recognises it and says so."""
+
+    labels: CommaList = ()
+    """Label names in the order of their ids. Default: sorted as found in the training data. A label outside the list is an error."""
+
+    label_delimiter: NonEmpty | None = None
+    """Character between the labels of one example, for several labels in one text column."""
+
+    header: bool = True
+    """Whether CSV and TSV files begin with a line of column names."""
+
+    column_names: CommaList = ()
+    """Names of the columns of CSV and TSV files without a header, in order."""
+
+    delimiter: NonEmpty | None = None
+    """Character between columns. Default: comma for CSV, tab for TSV."""
+
+    quoting: Literal["minimal", "none"] = "minimal"
+    """`minimal`: double quotes enclose a field; `none`: quotes are plain text."""
+
+    encoding: NonEmpty = "utf-8"
+    """Character encoding of text files."""
+
+    eval_fraction: float = Field(default=0.1, gt=0, lt=1)
+    """Share of the training data set aside for validation when `JOB_DATA__EVAL_URI` is not given; stratified by label."""
+
+    test_fraction: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the training data set aside for the final score when `JOB_DATA__TEST_URI` is not given; stratified by label."""
+
+    split_seed: int = Field(default=42, ge=0, le=2**32 - 1)
+    """Seed of splits and subsets, apart from `JOB_RUN__SEED` so that several seeds train on the same examples."""
+
+    max_train_examples: int | None = Field(default=None, ge=1)
+    """Train on this many examples, drawn by a seeded shuffle."""
+
+    max_eval_examples: int | None = Field(default=None, ge=1)
+    """Validate on this many examples, drawn by a seeded shuffle."""
+
+    max_test_examples: int | None = Field(default=None, ge=1)
+    """Score this many test examples, drawn by a seeded shuffle."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.header and not self.column_names and self.format != "text-folder":
+            raise ValueError("JOB_DATA__HEADER=false needs JOB_DATA__COLUMN_NAMES: without a header nothing else names the columns")
+        if self.column_names and self.header:
+            raise ValueError("JOB_DATA__COLUMN_NAMES is for files without a header: set JOB_DATA__HEADER=false, or leave it out")
+        if self.eval_fraction + self.test_fraction >= 1:
+            raise ValueError("JOB_DATA__EVAL_FRACTION and JOB_DATA__TEST_FRACTION together must leave something to train on")
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError("JOB_DATA__LABELS names a label twice")
+        if self.labels and self.problem == "regression":
+            raise ValueError("JOB_DATA__LABELS has no meaning for JOB_DATA__PROBLEM=regression")
+        if self.delimiter is not None and len(self.delimiter) != 1:
+            raise ValueError("JOB_DATA__DELIMITER must be a single character")
+        return self

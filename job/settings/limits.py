@@ -1,0 +1,35 @@
+"""Settings of limits: what is no longer acceptable and ends the run before it costs anything."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from job.settings.group import Group
+
+
+class LimitsSettings(Group):
+    """What is no longer acceptable."""
+
+    max_truncated_share: float = Field(default=0.5, ge=0, le=1)
+    """Largest share of examples that may lose tokens to `JOB_TRAIN__MAX_SEQ_LENGTH` before the run ends with code 65."""
+
+    max_empty_share: float = Field(default=0.01, ge=0, le=1)
+    """Largest share of examples that may be dropped because their text is empty."""
+
+    max_unlabelled_share: float = Field(default=0.0, ge=0, le=1)
+    """Largest share of examples that may be dropped because they have no label."""
+
+    max_unknown_label_share: float = Field(default=0.0, ge=0, le=1)
+    """Largest share of validation or test examples that may be dropped because their label is not in the training data."""
+
+    max_leaked_share: float = Field(default=0.1, ge=0, le=1)
+    """Largest share of validation or test texts that may also stand in the training data."""
+
+    stall_timeout_s: float = Field(default=1800.0, gt=0)
+    """Seconds without progress of a worker after which the watchdog ends the run with code 71."""
+
+    store_timeout_s: float = Field(default=300.0, gt=0)
+    """Seconds over which a failing request to store or Hub is retried before the run ends with code 69."""
+
+    min_free_bytes: int = Field(default=64 * 1024 * 1024, ge=0)
+    """Bytes that must stay free on the disk of the run directory."""

@@ -1,0 +1,216 @@
+"""Environment in, settings out: the one place that reads ``JOB_*`` variables.
+
+Sources, strongest first: the variable, the file that ``<variable>_FILE`` names, the YAML file that ``JOB_CONFIG`` names,
+defaults.  An empty variable counts as not set.  Everything wrong is reported in one message, without values.  Standard names (``AWS_*``, ``HF_*``) stay with the
+libraries they belong to.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError as SourceError,
+)
+
+from job.errors import SettingsError
+from job.settings.checkpoint import CheckpointSettings
+from job.settings.data import DataSettings
+from job.settings.evaluation import EvalSettings
+from job.settings.limits import LimitsSettings
+from job.settings.model import ModelSettings
+from job.settings.output import OutputSettings
+from job.settings.parallel import ParallelSettings
+from job.settings.run import RunSettings
+from job.settings.train import TrainSettings
+from job.settings.tuning import TuningSettings
+
+PREFIX = "JOB_"
+DELIMITER = "__"
+CONFIG_VARIABLE = "JOB_CONFIG"
+FILE_SUFFIX = "_FILE"
+NOT_SETTINGS = frozenset({CONFIG_VARIABLE, "JOB_COMPLETION_INDEX"})
+"""Names that begin like a setting and are none: ours for the YAML file, Kubernetes' for the pod's index."""
+
+Task = Literal["text-classification"]
+
+
+class Settings(BaseSettings):
+    """All settings of one run."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter=DELIMITER,
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+    )
+
+    task: Task = "text-classification"
+    """What the model learns to do."""
+
+    run: RunSettings
+    model: ModelSettings
+    data: DataSettings
+    tuning: TuningSettings = TuningSettings()
+    train: TrainSettings = TrainSettings()
+    eval: EvalSettings = EvalSettings()
+    checkpoint: CheckpointSettings = CheckpointSettings()
+    output: OutputSettings
+    parallel: ParallelSettings = ParallelSettings()
+    limits: LimitsSettings = LimitsSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, **_: PydanticBaseSettingsSource
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """No source but what `load` passes: nothing is read behind the caller's back."""
+        return (init_settings,)
+
+
+class _MappingSource(EnvSettingsSource):
+    """pydantic-settings' own environment source over a given mapping instead of ``os.environ``."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = {name.lower(): value for name, value in environ.items() if value}
+        super().__init__(Settings)
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return self._environ
+
+
+def load(environ: Mapping[str, str]) -> Settings:
+    """Read and check the settings.
+
+    Args:
+        environ: the environment, or a test's mapping.
+
+    Raises:
+        SettingsError: naming everything that is wrong at once.
+    """
+    problems = _unknown_variables(environ)
+    from_environ, more = _read_environment(environ)
+    from_file, still_more = _read_config(environ)
+    problems += more + still_more
+    try:
+        settings = Settings(**_merge(from_file, from_environ))
+    except ValidationError as error:
+        problems += [_sentence(detail) for detail in error.errors(include_input=False, include_context=False, include_url=False)]
+    if problems:
+        lines = "\n".join(f"  - {problem}" for problem in problems)
+        raise SettingsError(
+            f"{len(problems)} setting{'s are' if len(problems) > 1 else ' is'} wrong or missing:\n{lines}",
+            "`job settings` prints every setting with its meaning, type and default.",
+        )
+    return settings
+
+
+def variables() -> dict[str, type[BaseModel]]:
+    """Every valid ``JOB_*`` variable, with the model that holds it."""
+    known: dict[str, type[BaseModel]] = {}
+    for name, field in Settings.model_fields.items():
+        group = field.annotation
+        if isinstance(group, type) and issubclass(group, BaseModel):
+            known |= {variable(name, inner): group for inner in group.model_fields}
+        else:
+            known[variable(name)] = Settings
+    return known
+
+
+def variable(*path: str | int) -> str:
+    """The environment variable of a setting's path: ``("train", "epochs")`` → ``JOB_TRAIN__EPOCHS``."""
+    return PREFIX + DELIMITER.join(str(part).upper() for part in path)
+
+
+def _unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    known = variables()
+    valid = {*known, *(f"{name}{FILE_SUFFIX}" for name in known), *NOT_SETTINGS}
+    unknown = sorted(name for name in environ if name.upper().startswith(PREFIX) and name not in valid)
+    return [f"{name} is no setting.{_nearest(name, known)}" for name in unknown]
+
+
+def _nearest(name: str, known: Mapping[str, object]) -> str:
+    near = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.6)
+    return f" Nearest: {near[0]}." if near else ""
+
+
+def _read_environment(environ: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
+    """The variables' values, those of ``*_FILE`` filled in where the variable itself is not there."""
+    known = variables()
+    values, problems = {name: value for name, value in environ.items() if name in known}, []
+    for name in known.keys() - values.keys():
+        path = environ.get(name + FILE_SUFFIX)
+        if path is None:
+            continue
+        try:
+            values[name] = Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            problems.append(f"{name}{FILE_SUFFIX} names a file that cannot be read: {_reason(error)}.")
+    try:
+        return _MappingSource(values)(), problems
+    except SourceError as error:
+        return {}, [*problems, f"{error}."]
+
+
+def _read_config(environ: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
+    path = environ.get(CONFIG_VARIABLE)
+    if path is None:
+        return {}, []
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        return {}, [f"{CONFIG_VARIABLE} names a file that cannot be read: {_reason(error)}."]
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        return {}, [f"{CONFIG_VARIABLE} names a file that is not valid YAML{where}."]
+    if content is None:
+        return {}, []
+    if not isinstance(content, dict):
+        return {}, [f"{CONFIG_VARIABLE} must hold a mapping of groups, such as `train:` with `epochs: 3` below it."]
+    return {str(key): value for key, value in content.items()}, []
+
+
+def _reason(error: OSError | UnicodeDecodeError) -> str:
+    return str(error.strerror) if isinstance(error, OSError) else "it is not UTF-8 text"
+
+
+def _merge(weak: dict[str, Any], strong: dict[str, Any]) -> dict[str, Any]:
+    """``strong`` over ``weak``, group by group."""
+    merged = dict(weak)
+    for key, value in strong.items():
+        below = merged.get(key)
+        merged[key] = _merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _sentence(detail: Mapping[str, Any]) -> str:
+    """One pydantic error as a sentence that begins with the variable's name."""
+    path, kind = detail["loc"], detail["type"]
+    if kind == "missing":
+        return f"{_required(path)} is missing."
+    if kind == "extra_forbidden":
+        name = variable(*path)
+        return f"{name} (from {CONFIG_VARIABLE}) is no setting.{_nearest(name, variables())}"
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    return f"{variable(*path[:2])}: {message}." if path and kind != "value_error" or len(path) > 1 else f"{message}."
+
+
+def _required(path: tuple[str | int, ...]) -> str:
+    """A missing group is reported by its required fields, which is what the reader has to set."""
+    if len(path) > 1:
+        return variable(*path)
+    group = Settings.model_fields[str(path[0])].annotation
+    assert isinstance(group, type) and issubclass(group, BaseModel)
+    names = [variable(str(path[0]), name) for name, field in group.model_fields.items() if field.is_required()]
+    return " and ".join(names)

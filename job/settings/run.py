@@ -1,0 +1,34 @@
+"""Settings of the run itself: its name, its place, its time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from job.settings.group import Group
+
+RunName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+
+
+class RunSettings(Group):
+    """The run: its name, its place, its time."""
+
+    name: RunName
+    """Name of the run: letters, digits, dot, dash, underscore. The same name under the same output continues the same run."""
+
+    dir: Path = Path("runs")
+    """Local working folder; the run directory is `<dir>/<name>`. Needs room for inputs, tokenized data and two checkpoints."""
+
+    seed: int = Field(default=42, ge=0, le=2**32 - 1)
+    """Seed of everything drawn at random: new weights, dropout, order of examples."""
+
+    time_limit_s: float | None = Field(default=None, gt=0)
+    """Seconds from start until the scheduler ends the process. With it, the job stops itself early enough to save."""
+
+    grace_s: float = Field(default=30.0, ge=1)
+    """Seconds between a stop signal and the kill that follows it. Same number as the scheduler's grace period."""
+
+    log_format: Literal["auto", "text", "json"] = "auto"
+    """Log lines for people (`text`) or machines (`json`); `auto` is text on a terminal, else JSON lines."""
