@@ -1,0 +1,1 @@
+"""Settings: the environment in, one frozen and checked object out."""

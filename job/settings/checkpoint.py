@@ -27,5 +27,5 @@ class CheckpointSettings(Group):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.every_steps is None and self.every_minutes == 0:
-            raise ValueError("give JOB_CHECKPOINT__EVERY_STEPS or JOB_CHECKPOINT__EVERY_MINUTES: with neither, a killed run is lost")
+            raise ValueError("give JOB_CHECKPOINT__EVERY_STEPS or JOB_CHECKPOINT__EVERY_MINUTES: without, a killed run is lost")
         return self

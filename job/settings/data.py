@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from job.settings.group import CommaList, Group, NonEmpty, UriList
 
@@ -14,7 +15,7 @@ DataFormat = Literal["auto", "csv", "tsv", "jsonl", "parquet", "text-folder"]
 class DataSettings(Group):
     """The data: where it lies, how it is read, how it is split."""
 
-    train_uri: UriList
+    train_uri: UriList = Field(min_length=1)
     """Training data: file, glob, folder, `s3://` object, glob or prefix, or a Hub data set (`org/name`, `hf://org/name@revision`); several by comma."""
 
     eval_uri: UriList = ()
@@ -92,12 +93,25 @@ class DataSettings(Group):
     max_test_examples: int | None = Field(default=None, ge=1)
     """Score this many test examples, drawn by a seeded shuffle."""
 
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, encoding: str) -> str:
+        try:
+            codecs.lookup(encoding)
+        except LookupError as error:
+            raise ValueError(
+                "no character encoding of this name is known; common ones are utf-8, utf-8-sig, latin-1, cp1252"
+            ) from error
+        return encoding
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if not self.header and not self.column_names and self.format != "text-folder":
             raise ValueError("JOB_DATA__HEADER=false needs JOB_DATA__COLUMN_NAMES: without a header nothing else names the columns")
         if self.column_names and self.header:
             raise ValueError("JOB_DATA__COLUMN_NAMES is for files without a header: set JOB_DATA__HEADER=false, or leave it out")
+        if self.text_column == self.label_column:
+            raise ValueError("JOB_DATA__TEXT_COLUMN and JOB_DATA__LABEL_COLUMN name the same column")
         if self.eval_fraction + self.test_fraction >= 1:
             raise ValueError("JOB_DATA__EVAL_FRACTION and JOB_DATA__TEST_FRACTION together must leave something to train on")
         if len(set(self.labels)) != len(self.labels):

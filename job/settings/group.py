@@ -30,7 +30,10 @@ def _split_on_commas(value: Any) -> Any:
 def _known_scheme(uri: str) -> str:
     scheme, separator, rest = uri.partition("://")
     if separator and (scheme not in SCHEMES or not rest):
-        raise ValueError(f"a URI begins with {', '.join(f'{known}://' for known in SCHEMES)}, or is a local path or a Hub name org/name")
+        known = ", ".join(f"{known}://" for known in SCHEMES)
+        raise ValueError(f"a URI begins with {known}, or is a local path or a Hub name org/name")
+    if scheme == "s3" and "@" in rest.partition("/")[0]:
+        raise ValueError("a URI holds no credentials, it is printed and recorded: give them to boto3 (AWS_ACCESS_KEY_ID and so on)")
     return uri
 
 

@@ -1,8 +1,9 @@
 """Environment in, settings out: the one place that reads ``JOB_*`` variables.
 
 Sources, strongest first: the variable, the file that ``<variable>_FILE`` names, the YAML file that ``JOB_CONFIG`` names,
-defaults.  An empty variable counts as not set.  Everything wrong is reported in one message, without values.  Standard names (``AWS_*``, ``HF_*``) stay with the
-libraries they belong to.
+defaults.  An empty variable, and an empty entry of the YAML file, counts as not set.  Everything wrong is reported in one
+message, without values; a group's rules between fields are checked once each of its fields is right by itself.  Standard
+names (``AWS_*``, ``HF_*``) stay with the libraries they belong to.
 """
 
 from __future__ import annotations
@@ -14,13 +15,7 @@ from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ValidationError
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    SettingsError as SourceError,
-)
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from job.errors import SettingsError
 from job.settings.checkpoint import CheckpointSettings
@@ -72,7 +67,12 @@ class Settings(BaseSettings):
 
     @classmethod
     def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, **_: PydanticBaseSettingsSource
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """No source but what `load` passes: nothing is read behind the caller's back."""
         return (init_settings,)
@@ -82,7 +82,7 @@ class _MappingSource(EnvSettingsSource):
     """pydantic-settings' own environment source over a given mapping instead of ``os.environ``."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = {name.lower(): value for name, value in environ.items() if value}
+        self._environ = {name.lower(): value for name, value in environ.items()}
         super().__init__(Settings)
 
     def _load_env_vars(self) -> Mapping[str, str | None]:
@@ -98,9 +98,10 @@ def load(environ: Mapping[str, str]) -> Settings:
     Raises:
         SettingsError: naming everything that is wrong at once.
     """
-    problems = _unknown_variables(environ)
-    from_environ, more = _read_environment(environ)
-    from_file, still_more = _read_config(environ)
+    given = {name: value for name, value in environ.items() if value}
+    problems = _unknown_variables(given)
+    from_environ, more = _read_environment(given)
+    from_file, still_more = _read_config(given)
     problems += more + still_more
     try:
         settings = Settings(**_merge(from_file, from_environ))
@@ -117,14 +118,15 @@ def load(environ: Mapping[str, str]) -> Settings:
 
 def variables() -> dict[str, type[BaseModel]]:
     """Every valid ``JOB_*`` variable, with the model that holds it."""
-    known: dict[str, type[BaseModel]] = {}
-    for name, field in Settings.model_fields.items():
-        group = field.annotation
-        if isinstance(group, type) and issubclass(group, BaseModel):
-            known |= {variable(name, inner): group for inner in group.model_fields}
-        else:
-            known[variable(name)] = Settings
+    known: dict[str, type[BaseModel]] = {variable(name): Settings for name in Settings.model_fields.keys() - _groups().keys()}
+    for name, group in _groups().items():
+        known |= {variable(name, inner): group for inner in group.model_fields}
     return known
+
+
+def _groups() -> dict[str, type[BaseModel]]:
+    annotations = ((name, field.annotation) for name, field in Settings.model_fields.items())
+    return {name: group for name, group in annotations if isinstance(group, type) and issubclass(group, BaseModel)}
 
 
 def variable(*path: str | int) -> str:
@@ -148,7 +150,7 @@ def _read_environment(environ: Mapping[str, str]) -> tuple[dict[str, Any], list[
     """The variables' values, those of ``*_FILE`` filled in where the variable itself is not there."""
     known = variables()
     values, problems = {name: value for name, value in environ.items() if name in known}, []
-    for name in known.keys() - values.keys():
+    for name in sorted(known.keys() - values.keys()):
         path = environ.get(name + FILE_SUFFIX)
         if path is None:
             continue
@@ -156,10 +158,9 @@ def _read_environment(environ: Mapping[str, str]) -> tuple[dict[str, Any], list[
             values[name] = Path(path).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             problems.append(f"{name}{FILE_SUFFIX} names a file that cannot be read: {_reason(error)}.")
-    try:
-        return _MappingSource(values)(), problems
-    except SourceError as error:
-        return {}, [*problems, f"{error}."]
+        else:
+            problems += [] if values[name] else [f"{name}{FILE_SUFFIX} names a file that is empty."]
+    return _MappingSource(values)(), problems
 
 
 def _read_config(environ: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
@@ -178,7 +179,21 @@ def _read_config(environ: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]
         return {}, []
     if not isinstance(content, dict):
         return {}, [f"{CONFIG_VARIABLE} must hold a mapping of groups, such as `train:` with `epochs: 3` below it."]
-    return {str(key): value for key, value in content.items()}, []
+    groups = {str(name): _without_empty(group) for name, group in content.items()}
+    problems = [_unknown_group(name) for name in groups if name not in Settings.model_fields]
+    return {name: group for name, group in groups.items() if name in Settings.model_fields and group is not None}, problems
+
+
+def _unknown_group(name: str) -> str:
+    near = difflib.get_close_matches(name, Settings.model_fields, n=1)
+    return f"`{name}` (from {CONFIG_VARIABLE}) is no group of settings.{f' Nearest: `{near[0]}`.' if near else ''}"
+
+
+def _without_empty(group: Any) -> Any:
+    """A YAML entry with nothing after its colon is not set, as an empty variable is not."""
+    if isinstance(group, dict):
+        return {str(name): value for name, value in group.items() if value is not None}
+    return group
 
 
 def _reason(error: OSError | UnicodeDecodeError) -> str:
@@ -198,19 +213,17 @@ def _sentence(detail: Mapping[str, Any]) -> str:
     """One pydantic error as a sentence that begins with the variable's name."""
     path, kind = detail["loc"], detail["type"]
     if kind == "missing":
-        return f"{_required(path)} is missing."
+        return f"{variable(*path) if len(path) > 1 else _required(str(path[0]))} is missing."
     if kind == "extra_forbidden":
         name = variable(*path)
         return f"{name} (from {CONFIG_VARIABLE}) is no setting.{_nearest(name, variables())}"
+    if kind == "model_type":
+        return f"`{path[0]}` (from {CONFIG_VARIABLE}) must be a group: its settings stand indented below it."
     message = str(detail["msg"]).removeprefix("Value error, ")
-    return f"{variable(*path[:2])}: {message}." if path and kind != "value_error" or len(path) > 1 else f"{message}."
+    of_a_group = kind == "value_error" and len(path) == 1
+    return f"{message}." if of_a_group else f"{variable(*path[:2])}: {message}."
 
 
-def _required(path: tuple[str | int, ...]) -> str:
+def _required(group: str) -> str:
     """A missing group is reported by its required fields, which is what the reader has to set."""
-    if len(path) > 1:
-        return variable(*path)
-    group = Settings.model_fields[str(path[0])].annotation
-    assert isinstance(group, type) and issubclass(group, BaseModel)
-    names = [variable(str(path[0]), name) for name, field in group.model_fields.items() if field.is_required()]
-    return " and ".join(names)
+    return " and ".join(variable(group, name) for name, field in _groups()[group].model_fields.items() if field.is_required())

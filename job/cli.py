@@ -1,0 +1,92 @@
+"""The commands.  Parsing and one call each; whatever is heavy is imported by the command that needs it.
+
+``run`` is the container's default.  No command imports torch or transformers in this process, so a wrong setting is answered
+in under a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import NoReturn
+
+from job.errors import COMPLETE, JobError, SettingsError
+from job.settings import describe, resolved, root
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaint is an outcome of the job: code 64 instead of argparse's 2, which no scheduler rule knows."""
+
+    def error(self, message: str) -> NoReturn:
+        raise SettingsError(f"The command line is wrong: {message}.", f"`{self.prog} --help` shows what is possible.")
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Carry out one command.
+
+    Args:
+        argv: the arguments after the program's name.
+        environ: the environment, handed down to where it is read.
+
+    Returns:
+        The exit code of the process, one of `job.errors`.
+    """
+    try:
+        arguments = _parser().parse_args(argv)
+        command: Callable[[argparse.Namespace, Mapping[str, str]], int] = arguments.command
+        return command(arguments, environ)
+    except JobError as error:
+        print(f"{error.message}\n{error.hint}".strip(), file=sys.stderr)
+        return error.exit_code
+
+
+def _parser() -> _Parser:
+    parser = _Parser(prog="job", description="Fine-tune a model as one batch job. Its settings are environment variables.")
+    parser.set_defaults(command=_run)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    commands.add_parser("run", help="fetch, prepare, train, evaluate, publish (the default)").set_defaults(command=_run)
+    commands.add_parser("demo", help="the whole job on a small model and a corpus of its own").set_defaults(command=_demo)
+    commands.add_parser("check", help="check the settings and do nothing else").set_defaults(command=_check)
+    settings = commands.add_parser("settings", help="print every setting, or those in force")
+    settings.add_argument(
+        "--format",
+        choices=_FORMATS,
+        default="table",
+        help="table (Markdown), schema (JSON schema of the YAML file), env (environment file), resolved (values in force, secrets masked)",
+    )
+    settings.set_defaults(command=_settings)
+    return parser
+
+
+def _run(_: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from job import pipeline
+
+    return pipeline.main(environ)
+
+
+def _demo(_: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from job.demo import run
+
+    return run.main(environ)
+
+
+def _check(_: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    settings = root.load(environ)
+    print(f"The settings are right. Run {settings.run.name}, fingerprint {resolved.fingerprint(settings)}.")
+    return COMPLETE
+
+
+def _settings(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    print(_FORMATS[arguments.format](environ).rstrip())
+    return COMPLETE
+
+
+_FORMATS: dict[str, Callable[[Mapping[str, str]], str]] = {
+    "table": lambda _: describe.table(),
+    "schema": lambda _: json.dumps(describe.json_schema(), indent=2),
+    "env": lambda _: describe.env_file(),
+    "resolved": lambda environ: describe.resolved_table(root.load(environ)),
+}
+"""Only the last reads the environment: whoever has a setting wrong must still be able to read about all of them."""
