@@ -12,7 +12,8 @@ The run directory is where the node process (no torch) and the worker programs (
     markers/<stage>.json         a stage's completion record
     outcomes/<program>-<rank>.json  why a worker ended                 heartbeats/<program>-<rank>  touched on progress
     metrics.jsonl                the run's metrics so far              stop         the stop request
-    failure.json                 how the run failed, when it did
+    failure.json                 how the run failed, when it did   identity.json  fingerprints that a checkpoint must share
+    attempt.json                 number and nonce of this attempt   plan.json     steps to do, for the progress line
 """
 
 from __future__ import annotations
@@ -83,6 +84,9 @@ class RunDir:
     stop = _Below("stop")
     failure = _Below("failure.json")
     lock = _Below("lock")
+    identity = _Below("identity.json")
+    attempt = _Below("attempt.json")
+    plan = _Below("plan.json")
 
     def input_data(self, split: str) -> Path:
         return self.inputs / "data" / split

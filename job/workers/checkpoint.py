@@ -1,0 +1,136 @@
+"""Checkpoints, to continue from: safetensors and JSON only, so that opening one can run no code.
+
+    state.json             progress, versions, fingerprints
+    model.safetensors      weights, fp32          optimizer.safetensors   AdamW's moments by parameter name
+    best.safetensors       the best weights so far, when they are not the current ones
+    metrics.jsonl          the run's metrics up to this step
+
+A checkpoint is written under a temporary name, flushed to disk and renamed; the node process uploads what has its final name.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, load_model, save_file, save_model
+
+from job import run_dir as run_dirs
+from job.errors import UnusableError
+from job.run_dir import TEMPORARY_PREFIX, RunDir
+from job.workers.state import TrainState
+
+FORMAT = 1
+MAX_WAITING = 2
+"""Finished checkpoints that may wait for upload: one staged, one uploading.  Training waits rather than filling the disk."""
+POLL_S = 0.05
+
+
+def write_weights(model: torch.nn.Module, path: Path) -> None:
+    """Write the weights of the plain model, whole or not at all."""
+    temporary = path.with_name(TEMPORARY_PREFIX + path.name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_model(model, str(temporary))
+    _flush(temporary)
+    temporary.replace(path)
+
+
+def read_weights(model: torch.nn.Module, path: Path) -> None:
+    """Read weights into the plain model; every one of them or an error."""
+    load_model(model, str(path), strict=True)
+
+
+class Checkpointer:
+    """Writes and reads the checkpoints of one run directory.  Only the main process writes."""
+
+    def __init__(self, run_dir: RunDir, model: torch.nn.Module, optimizer: torch.optim.Optimizer, identity: dict[str, Any]) -> None:
+        self._run_dir = run_dir
+        self._model = model
+        self._optimizer = optimizer
+        self._identity = identity
+
+    @property
+    def best(self) -> Path:
+        """The best weights so far, on this node."""
+        return self._run_dir.root / "best.safetensors"
+
+    def write(self, state: TrainState, schedule: int) -> Path:
+        """Write a checkpoint of this step and give it its final name, once the node process has made room for it."""
+        while len(self._run_dir.finished_checkpoints()) >= MAX_WAITING:
+            time.sleep(POLL_S)
+        final = self._run_dir.checkpoint(state.step)
+        folder = final.with_name(TEMPORARY_PREFIX + final.name)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        write_weights(self._model, folder / "model.safetensors")
+        save_file(self._moments(), str(folder / "optimizer.safetensors"))
+        if 0 <= state.best_step < state.step:
+            os.link(self.best, folder / "best.safetensors")
+        if self._run_dir.metrics.exists():
+            shutil.copyfile(self._run_dir.metrics, folder / "metrics.jsonl")
+        record = {"format": FORMAT, **self._identity, "state": state.as_dict(), "schedule": schedule}
+        run_dirs.write_json(folder / "state.json", record)
+        for path in folder.iterdir():
+            _flush(path)
+        _flush(folder)
+        folder.rename(final)
+        _flush(final.parent)
+        return final
+
+    def read(self, folder: Path, *, is_main: bool) -> tuple[TrainState, int]:
+        """Continue from a verified checkpoint: weights, moments, progress; the schedule's step beside it.
+
+        Raises:
+            UnusableError: when it was made from other data, another model or by another version's format.
+        """
+        record = run_dirs.read_json(folder / "state.json")
+        self._check(record)
+        read_weights(self._model, folder / "model.safetensors")
+        self._restore_moments(load_file(str(folder / "optimizer.safetensors")))
+        state = TrainState.from_dict(record["state"])
+        if is_main:
+            self._restore_files(folder, state)
+        return state, int(record["schedule"])
+
+    def _restore_files(self, folder: Path, state: TrainState) -> None:
+        if state.best_step >= 0:
+            source = "best.safetensors" if state.best_step < state.step else "model.safetensors"
+            shutil.copyfile(folder / source, self.best)
+        if (folder / "metrics.jsonl").exists():
+            shutil.copyfile(folder / "metrics.jsonl", self._run_dir.metrics)
+
+    def _check(self, record: dict[str, Any]) -> None:
+        differing = [name for name, value in {"format": FORMAT, **self._identity}.items() if record.get(name) != value]
+        if differing:
+            raise UnusableError(
+                f"The checkpoint was made with other {', '.join(name.replace('_', ' ') for name in differing)}: "
+                "model or data changed since this run was started.",
+                "Restore the former inputs, or start a new run under another JOB_RUN__NAME.",
+            )
+
+    def _moments(self) -> dict[str, torch.Tensor]:
+        moments: dict[str, torch.Tensor] = {}
+        for name, parameter in self._model.named_parameters():
+            for key, value in self._optimizer.state.get(parameter, {}).items():
+                moments[f"{name}/{key}"] = value.detach().contiguous().cpu()
+        return moments
+
+    def _restore_moments(self, moments: dict[str, torch.Tensor]) -> None:
+        for name, parameter in self._model.named_parameters():
+            keys = {key.rpartition("/")[2]: key for key in moments if key.rpartition("/")[0] == name}
+            if keys:
+                # AdamW keeps its step counter on the CPU unless fused on a GPU; it follows the parameter there.
+                self._optimizer.state[parameter] = {key: moments[full].to(parameter.device) for key, full in keys.items()}
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file or a folder's entries are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,88 @@
+"""The stream of steps for one rank: drawn, cut, collated, in data-loading processes where asked for."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from job.workers.batching import Cut, Indices, Schedule, padded_tokens, plan_step
+from job.workers.scoring import batches
+from job.workers.tasks.base import Batch, Task
+
+IGNORED_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimizer step as one rank sees it.
+
+    ``number`` counts from 0; ``examples`` are those of all ranks; ``batches`` this rank's micro-batches; ``tokens`` and
+    ``padded_tokens`` count over all ranks.
+    """
+
+    number: int
+    examples: Indices
+    batches: list[Batch]
+    tokens: int
+    padded_tokens: int
+
+
+@dataclass(frozen=True)
+class Place:
+    """This rank's place in the group."""
+
+    rank: int
+    world_size: int
+
+
+class Feed(Dataset[Step]):
+    """All steps of a run, by number."""
+
+    def __init__(self, dataset: Any, task: Task, schedule: Schedule, cut: Cut, place: Place) -> None:
+        self._dataset = dataset
+        self._task = task
+        self.schedule = schedule
+        self._cut = cut
+        self._place = place
+        self._order: tuple[int, Indices] = (-1, np.empty(0, dtype=np.int64))
+
+    def __getitem__(self, number: int) -> Step:
+        lengths = self.schedule.lengths
+        examples = self.schedule.examples(number, self._epoch_order(number // self.schedule.steps_per_epoch))
+        plan = plan_step(examples, lengths, self._place.world_size, self._cut)
+        made = list(batches(self._task, self._dataset, plan[self._place.rank]))
+        padded = sum(padded_tokens(pieces, lengths) for pieces in plan)
+        return Step(number, examples, made, int(lengths[examples].sum()), padded)
+
+    def _epoch_order(self, epoch: int) -> Indices:
+        if self._order[0] != epoch:
+            self._order = (epoch, self.schedule.epoch_order(epoch))
+        return self._order[1]
+
+    def ids(self, step: Step) -> list[str]:
+        """The ids of a step's examples, for messages."""
+        return [str(self._dataset[int(index)]["id"]) for index in step.examples]
+
+    def stream(self, start: int, num_steps: int, data_workers: int) -> Iterator[Step]:
+        """Steps ``start`` to ``num_steps`` - 1.  The order does not depend on ``data_workers``."""
+        loader: DataLoader[Step] = DataLoader(
+            self,
+            sampler=range(start, num_steps),
+            batch_size=None,
+            num_workers=data_workers,
+            worker_init_fn=_deaf if data_workers else None,
+            pin_memory=torch.cuda.is_available(),
+        )
+        yield from loader
+
+
+def _deaf(_: int) -> None:
+    """A stop signal that reaches every process must not take the data from under a rank that is still saving."""
+    for ignored in IGNORED_SIGNALS:
+        signal.signal(ignored, signal.SIG_IGN)

@@ -1,0 +1,144 @@
+"""The training loop: cross the step boundary (evaluate, save, stop), then take one optimizer step.
+
+The loss of a step is the sum of weight × loss over all its examples divided by the sum of their weights, over all ranks and
+micro-batches: the same global batch gives the same update on any number of processes and micro-batches.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from job.errors import HopelessError
+from job.settings.root import Settings
+from job.workers.boundary import Boundary
+from job.workers.engine import Engine
+from job.workers.feed import Feed, Step
+from job.workers.state import TrainState, Window
+from job.workers.tasks.base import Task
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Parts:
+    """What the loop turns over."""
+
+    wrapped: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LRScheduler
+    task: Task
+    feed: Feed
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """One optimizer step over all ranks: summed weighted loss, summed weight, gradient norm before clipping."""
+
+    loss_sum: float
+    weight: float
+    grad_norm: float
+
+    @property
+    def finite(self) -> bool:
+        return math.isfinite(self.loss_sum) and math.isfinite(self.grad_norm)
+
+
+class Loop:
+    """Trains from ``state`` on: until the last step, early stopping, or a stop request."""
+
+    def __init__(self, engine: Engine, settings: Settings, parts: Parts, state: TrainState) -> None:
+        self.engine = engine
+        self.settings = settings
+        self.parts = parts
+        self.state = state
+
+    def run(self, num_steps: int, boundary: Boundary, record: Callable[[dict[str, Any]], None]) -> None:
+        """Train to the end.
+
+        Raises:
+            StopRequested: after a stop request; everything trained is in a finished checkpoint.
+            HopelessError: when loss or gradients are not finite more often than allowed.
+        """
+        state = self.state
+        for step in self.parts.feed.stream(state.step, num_steps, self.settings.train.data_workers):
+            boundary.cross(state)
+            if state.done:
+                break
+            started = time.perf_counter()
+            self._account(step, self.take_step(step), started)
+            if state.step % self.settings.train.log_every_steps == 0 or state.step == num_steps:
+                record(self._flush_window())
+        boundary.finish(state)
+
+    def take_step(self, step: Step) -> StepResult:
+        """Forward and backward over the step's micro-batches, then one update unless something is not finite."""
+        engine, parts = self.engine, self.parts
+        engine.seed(self.settings.run.seed, step.number)
+        (weight,) = engine.sum([float(sum(batch.weights.sum() for batch in step.batches))])
+        local_loss = torch.zeros((), device=engine.device)
+        for number, batch in enumerate(step.batches, 1):
+            with engine.accumulating(parts.wrapped, last=number == len(step.batches)):
+                on_device = batch.to(engine.device)
+                micro_loss = parts.task.loss_sum(parts.wrapped(**on_device.inputs).logits, on_device)
+                # Replicas average their gradients, so each rank counts its share world_size times.
+                (micro_loss * (engine.world_size / weight)).backward()
+            local_loss += micro_loss.detach()
+        bound = self.settings.train.max_grad_norm or math.inf
+        grad_norm = float(torch.nn.utils.clip_grad_norm_(parts.wrapped.parameters(), bound))
+        (loss_sum,) = engine.sum([float(local_loss)])
+        result = StepResult(loss_sum, weight, grad_norm)
+        # Both numbers are sums over the ranks, so every rank decides the same.
+        if result.finite:
+            parts.optimizer.step()
+        parts.schedule.step()
+        parts.optimizer.zero_grad(set_to_none=True)
+        return result
+
+    def _account(self, step: Step, result: StepResult, started: float) -> None:
+        state, window = self.state, self.state.window
+        state.step += 1
+        if result.finite:
+            window.loss += result.loss_sum
+            window.weight += result.weight
+            window.grad_norm = result.grad_norm
+        else:
+            self._nonfinite(step, result)
+        window.tokens += step.tokens
+        window.padded_tokens += step.padded_tokens
+        window.examples += len(step.examples)
+        seconds = time.perf_counter() - started
+        window.seconds += seconds
+        state.seconds += seconds
+
+    def _flush_window(self) -> dict[str, Any]:
+        """The metric record of the steps since the last one."""
+        state, window = self.state, self.state.window
+        seconds = max(window.seconds, 1e-9)
+        state.window = Window()
+        return {
+            "train/loss": window.loss / window.weight if window.weight else None,
+            "train/grad_norm": window.grad_norm,
+            "train/learning_rate": self.parts.schedule.get_last_lr()[0],
+            "perf/tokens_per_second": window.tokens / seconds,
+            "perf/examples_per_second": window.examples / seconds,
+            "perf/padding_share": 1 - window.tokens / window.padded_tokens if window.padded_tokens else 0.0,
+        }
+
+    def _nonfinite(self, step: Step, result: StepResult) -> None:
+        state = self.state
+        state.nonfinite_steps += 1
+        ids = ", ".join(self.parts.feed.ids(step)[:8])
+        logger.warning("step %d: loss sum %s, gradient norm %s, no update; examples %s", state.step, result.loss_sum, result.grad_norm, ids)
+        if state.nonfinite_steps > self.settings.train.max_nonfinite_steps:
+            raise HopelessError(
+                f"Loss or gradients were not finite at step {state.step} (examples {ids} ...): training diverged. No update was made.",
+                "Lower JOB_TRAIN__LEARNING_RATE, look at these examples, use JOB_TRAIN__PRECISION=fp32, "
+                "or allow skipped steps with JOB_TRAIN__MAX_NONFINITE_STEPS.",
+            )

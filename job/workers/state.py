@@ -1,0 +1,59 @@
+"""Where training stands: everything but tensors that a run needs to go on as if it had never stopped.
+
+The examples of a step and everything drawn at random in it are functions of the step's number (`batching.Schedule`,
+`Engine.seed`), so neither a data cursor nor generator states have to be saved.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+
+@dataclass
+class Window:
+    """Sums since the last metric record, over all ranks."""
+
+    loss: float = 0.0
+    weight: float = 0.0
+    tokens: int = 0
+    padded_tokens: int = 0
+    examples: int = 0
+    seconds: float = 0.0
+    grad_norm: float = 0.0
+
+
+@dataclass
+class TrainState:
+    """Progress of the run.
+
+    ``step`` counts finished optimizer steps; ``best_value`` is None until the first evaluation with a best metric.
+    """
+
+    step: int = 0
+    evaluated_step: int = -1
+    best_step: int = -1
+    best_value: float | None = None
+    evaluations_without_gain: int = 0
+    nonfinite_steps: int = 0
+    done: bool = False
+    seconds: float = 0.0
+    window: Window = field(default_factory=Window)
+
+    def as_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        window = Window(**values["window"])
+        return cls(**{**values, "window": window})
+
+    def observe(self, value: float, *, greater_is_better: bool, min_delta: float) -> bool:
+        """Take in the best metric's value of an evaluation; True when it is the best so far."""
+        gain = None if self.best_value is None else (value - self.best_value) * (1 if greater_is_better else -1)
+        if gain is not None and gain <= min_delta:
+            self.evaluations_without_gain += 1
+            return False
+        self.best_value, self.best_step, self.evaluations_without_gain = value, self.step, 0
+        return True

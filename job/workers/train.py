@@ -1,0 +1,173 @@
+"""The training program: build or restore, train, and leave the chosen weights in ``model/`` as they will be published."""
+
+from __future__ import annotations
+
+import logging
+import math
+import shutil
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset, load_from_disk
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from job import run_dir as run_dirs
+from job.records import PreparedData, TrainResult
+from job.reporting.sinks import MetricsFile
+from job.run_dir import TEMPORARY_PREFIX, RunDir
+from job.settings.root import Settings
+from job.settings.train import TrainSettings
+from job.workers.batching import OVERHEAD_TOKENS, Cut, Schedule
+from job.workers.boundary import Boundary, StopFile, Work
+from job.workers.checkpoint import Checkpointer, read_weights, write_weights
+from job.workers.engine import Engine
+from job.workers.feed import Feed, Place
+from job.workers.loop import Loop, Parts
+from job.workers.optimizer import make_optimizer, make_schedule
+from job.workers.program import Heartbeat, run_program
+from job.workers.state import TrainState
+from job.workers.tasks import make_task
+from job.workers.tasks.base import Task
+from job.workers.validation import BestMetric, Validation
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Trainee:
+    """The model and all that trains it."""
+
+    model: torch.nn.Module
+    tokenizer: PreTrainedTokenizerBase
+    parts: Parts
+    state: TrainState
+    checkpointer: Checkpointer
+    num_steps: int
+    best: BestMetric
+
+
+def main(run_dir: RunDir, settings: Settings) -> None:
+    """Train from the prepared data and the fetched model or checkpoint; write ``model/`` and ``train.json``."""
+    engine = Engine.open(settings)
+    trainee = build(run_dir, settings, engine)
+    if not trainee.state.done:
+        train(run_dir, settings, engine, trainee)
+    if engine.is_main:
+        publishable(run_dir, trainee)
+        describe(engine, trainee).write(run_dir.root / "train.json")
+    engine.barrier()
+
+
+def build(run_dir: RunDir, settings: Settings, engine: Engine) -> Trainee:
+    """Model, optimizer, steps; where there is a checkpoint to continue from, as it left them."""
+    prepared = PreparedData.read(run_dir.prepared / "prepared.json")
+    tokenizer = AutoTokenizer.from_pretrained(run_dir.prepared / "tokenizer", trust_remote_code=False, local_files_only=True)
+    task = make_task(settings, prepared, tokenizer)
+    best = BestMetric.resolve(settings.eval, task)
+    torch.manual_seed(settings.run.seed)
+    model = task.load_model(str(run_dir.input_model), from_config=settings.model.from_config)
+    model.train()
+    feed = make_feed(load_from_disk(str(run_dir.prepared / "train")), settings, task, engine)
+    num_steps = total_steps(settings.train, feed.schedule.steps_per_epoch)
+    wrapped = engine.wrap(model)
+    optimizer = make_optimizer(model, settings.train)
+    parts = Parts(wrapped, optimizer, make_schedule(optimizer, settings.train, num_steps), task, feed)
+    checkpointer = Checkpointer(run_dir, model, optimizer, run_dirs.read_json(run_dir.identity))
+    return Trainee(model, tokenizer, parts, restore(run_dir, parts, checkpointer, engine), checkpointer, num_steps, best)
+
+
+def make_feed(dataset: Dataset, settings: Settings, task: Task, engine: Engine) -> Feed:
+    """The steps over the training split."""
+    train = settings.train
+    lengths = np.asarray(dataset["length"], dtype=np.int64)
+    schedule = Schedule(lengths, train.global_batch_size, settings.run.seed, train.batching)
+    overhead = OVERHEAD_TOKENS[engine.device.type]
+    cut = Cut(train.micro_batch_tokens, train.micro_batch_size, train.padding == "step", overhead)
+    return Feed(dataset, task, schedule, cut, Place(engine.rank, engine.world_size))
+
+
+def total_steps(settings: TrainSettings, steps_per_epoch: int) -> int:
+    """Optimizer steps of the whole run."""
+    return settings.max_steps or math.ceil(settings.epochs * steps_per_epoch)
+
+
+def restore(run_dir: RunDir, parts: Parts, checkpointer: Checkpointer, engine: Engine) -> TrainState:
+    """The state of the checkpoint in ``inputs/checkpoint``, taken over into ``parts``; a new state without one."""
+    if not run_dir.input_checkpoint.is_dir():
+        if engine.is_main:
+            run_dir.metrics.unlink(missing_ok=True)
+        return TrainState()
+    state, schedule = checkpointer.read(run_dir.input_checkpoint, is_main=engine.is_main)
+    parts.schedule.last_epoch = schedule - 1
+    parts.schedule.step()
+    logger.info("continuing after step %d", state.step)
+    engine.barrier()
+    return state
+
+
+def train(run_dir: RunDir, settings: Settings, engine: Engine, trainee: Trainee) -> None:
+    """Run the loop with everything that happens between its steps."""
+    state, parts, checkpointer = trainee.state, trainee.parts, trainee.checkpointer
+    heartbeat = Heartbeat(run_dir, "train", engine.rank)
+    metrics = MetricsFile(run_dir.metrics)
+    attempt = run_dirs.read_json(run_dir.attempt)["number"]
+
+    def record(values: dict[str, Any]) -> None:
+        epoch = state.step / parts.feed.schedule.steps_per_epoch
+        if engine.is_main:
+            metrics.append({"attempt": attempt, "step": state.step, "epoch": epoch, "time_s": state.seconds, **values})
+
+    def save(state: TrainState) -> None:
+        checkpointer.write(state, parts.schedule.last_epoch)
+
+    stop = StopFile(engine, run_dir)
+
+    def keep_going() -> bool:
+        heartbeat.beat()
+        return not stop.agreed()
+
+    def keep_best() -> None:
+        write_weights(trainee.model, checkpointer.best)
+
+    dataset = load_from_disk(str(run_dir.prepared / "eval"))
+    validation = Validation(
+        engine, settings.eval, parts.task, trainee.model, dataset, trainee.best, keep_going=keep_going, keep_best=keep_best, record=record
+    )
+    boundary = Boundary(engine, settings, stop, Work(validation, save, parts.feed.schedule.steps_per_epoch), heartbeat.beat)
+    boundary.continue_from(state)
+    if engine.is_main:
+        run_dirs.write_json(run_dir.plan, {"num_steps": trainee.num_steps, "start_step": state.step})
+    Loop(engine, settings, parts, state).run(trainee.num_steps, boundary, record)
+
+
+def publishable(run_dir: RunDir, trainee: Trainee) -> None:
+    """Write the model folder that is evaluated and published: the best weights, or the last ones."""
+    if trainee.best.name is not None and trainee.state.best_step >= 0:
+        read_weights(trainee.model, trainee.checkpointer.best)
+    folder = run_dir.model.with_name(TEMPORARY_PREFIX + run_dir.model.name)
+    shutil.rmtree(folder, ignore_errors=True)
+    trainee.model.save_pretrained(folder)
+    trainee.tokenizer.save_pretrained(folder)
+    shutil.rmtree(run_dir.model, ignore_errors=True)
+    folder.rename(run_dir.model)
+
+
+def describe(engine: Engine, trainee: Trainee) -> TrainResult:
+    """The stage's record."""
+    state = trainee.state
+    trained = state.best_step if trainee.best.name is not None and state.best_step >= 0 else state.step
+    return TrainResult(
+        step=state.step,
+        epoch=state.step / trainee.parts.feed.schedule.steps_per_epoch,
+        best_step=trained,
+        best_metric=trainee.best.name or "none",
+        best_value=state.best_value,
+        num_parameters=sum(parameter.numel() for parameter in trainee.model.parameters()),
+        engine=engine.describe(trainee.parts.wrapped),
+    )
+
+
+if __name__ == "__main__":
+    run_program("train", main)
