@@ -41,12 +41,12 @@ def load_config(folder: Path) -> PreTrainedConfig:
     Raises:
         SettingsError: when ``config.json`` is missing, unreadable, of an unknown kind, or wants code of its own to be run.
     """
-    content = _read_object(folder, "config.json")
-    refuse_remote_code(content, "config.json")
+    content = read_object(folder, "config.json")
     try:
         with quiet():
             return AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        _refuse_remote_code(content, "config.json")
         kind = content.get("model_type")
         why = f"names the model type {kind!r}" if kind else "names no model_type"
         raise SettingsError(
@@ -71,6 +71,9 @@ def load_tokenizer(settings: Settings, folder: Path) -> PreTrainedTokenizerBase:
     _ensure_pad_token(settings, tokenizer, config)
     tokenizer.truncation_side = settings.model.truncation_side
     tokenizer.padding_side = "left" if config.model_type in _PADDED_LEFT else "right"
+    tokenizer.model_input_names = [
+        name for name in tokenizer.model_input_names if name != "token_type_ids" or _has_segments(config)
+    ]
     tokenizer.model_max_length = max_length(settings, tokenizer, config)
     return tokenizer
 
@@ -99,20 +102,6 @@ def max_length(settings: Settings, tokenizer: PreTrainedTokenizerBase, config: P
     return asked
 
 
-def refuse_remote_code(content: dict[str, Any], name: str) -> None:
-    """Refuse a folder that can only be read by running Python code that came with it.
-
-    Raises:
-        SettingsError: when ``content`` (of the file ``name``) has an ``auto_map``.
-    """
-    if content.get("auto_map"):
-        raise SettingsError(
-            f"The model's {name} has an auto_map: it wants Python code from its own folder to be run, and this job runs no code "
-            "that comes with a model.",
-            "Point JOB_MODEL__URI at a model whose type transformers brings itself; remove auto_map if this one does without.",
-        )
-
-
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Silence transformers: no load report, hints or progress bars; what a reader needs to know, the caller says."""
@@ -133,7 +122,12 @@ def first_line(error: BaseException) -> str:
     return (lines[0] if lines else type(error).__name__)[:300]
 
 
-def _read_object(folder: Path, name: str) -> dict[str, Any]:
+def read_object(folder: Path, name: str) -> dict[str, Any]:
+    """A JSON object of the model's folder.
+
+    Raises:
+        SettingsError: when the file is missing or holds none.
+    """
     path = folder / name
     if not path.is_file():
         there = ", ".join(sorted(found.name for found in folder.iterdir())[:8]) if folder.is_dir() else ""
@@ -152,18 +146,28 @@ def _read_object(folder: Path, name: str) -> dict[str, Any]:
     return content
 
 
+def _refuse_remote_code(content: dict[str, Any], name: str) -> None:
+    """Say so when a folder could only be read by running Python code that came with it."""
+    if content.get("auto_map"):
+        raise SettingsError(
+            f"The model's {name} has an auto_map: it wants Python code from its own folder to be run, and this job runs no code "
+            "that comes with a model.",
+            "Point JOB_MODEL__URI at a model of a type that transformers itself knows.",
+        )
+
+
 def _read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
         raise SettingsError(
             f"The model's folder has no tokenizer: none of {', '.join(_TOKENIZER_FILES)}.",
             "Save the tokenizer beside the model (tokenizer.save_pretrained) in the folder named by JOB_MODEL__URI.",
         )
-    if (folder / "tokenizer_config.json").is_file():
-        refuse_remote_code(_read_object(folder, "tokenizer_config.json"), "tokenizer_config.json")
+    own = read_object(folder, "tokenizer_config.json") if (folder / "tokenizer_config.json").is_file() else {}
     try:
         with quiet():
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except Exception as error:  # tokenizers raises bare Exception for a broken tokenizer.json
+        _refuse_remote_code(own, "tokenizer_config.json")
         raise SettingsError(
             f"The model's tokenizer cannot be loaded: {first_line(error)}",
             "Save it with the installed transformers (tokenizer.save_pretrained) in the folder named by JOB_MODEL__URI.",
@@ -207,6 +211,15 @@ def _ensure_pad_token(settings: Settings, tokenizer: Any, config: PreTrainedConf
             "The model's tokenizer has neither a pad token nor an end-of-text token that could stand in for it.",
             "Set JOB_MODEL__PAD_TOKEN=add to add one (its text: JOB_MODEL__PAD_TOKEN_TEXT).",
         )
+
+
+def _has_segments(config: PreTrainedConfig) -> bool:
+    """Whether the model tells a first from a second text by segment ids.
+
+    A tokenizer that makes them for a model that does not know them is a trap: DistilBERT fails, GPT-2 adds the embedding of
+    word 0 everywhere and says nothing.
+    """
+    return int(getattr(config, "type_vocab_size", 0) or 0) > 1
 
 
 def _positions(config: PreTrainedConfig) -> int | None:
