@@ -1,0 +1,178 @@
+"""The evaluation program: load the model from the bytes that will be published, score it, and say what the score is worth.
+
+Beside the score stand its confidence interval and two baselines: the constant answer, and the model as it was before
+training, drawn with the run's seed as training drew it.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset, load_from_disk
+from transformers import AutoTokenizer
+
+from job import run_dir as run_dirs
+from job.errors import CrashError, StopRequested
+from job.records import EvalReport, PreparedData
+from job.run_dir import TEMPORARY_PREFIX, RunDir
+from job.settings.root import Settings
+from job.workers.baselines import constant_logits
+from job.workers.boundary import StopFile
+from job.workers.engine import Engine
+from job.workers.metrics.interval import main_interval
+from job.workers.predictions import mistakes, read_predictions, write_predictions
+from job.workers.program import Heartbeat, run_program
+from job.workers.scoring import Scores, score
+from job.workers.tasks import make_task
+from job.workers.tasks.base import Task
+from job.workers.weights import load_published
+
+logger = logging.getLogger(__name__)
+_NUM_RETOKENIZED = 32
+"""Examples on which the published tokenizer is compared with what the model was trained on."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is evaluated, on what."""
+
+    run_dir: RunDir
+    settings: Settings
+    prepared: PreparedData
+    task: Task
+    split: str
+    dataset: Dataset
+
+
+class Scorer:
+    """Scores a model on the split with the whole group; beats the heart, and ends on a stop request."""
+
+    def __init__(self, engine: Engine, subject: Subject) -> None:
+        self._engine = engine
+        self._subject = subject
+        self._stop = StopFile(engine, subject.run_dir)
+        self._heartbeat = Heartbeat(subject.run_dir, "evaluate", engine.rank)
+        self._stopped = False
+
+    def __call__(self, model: torch.nn.Module) -> Scores | None:
+        """Scores on rank 0, None elsewhere.
+
+        Raises:
+            StopRequested: on every rank, when any of them saw the stop request.
+        """
+        task, dataset, budget = self._subject.task, self._subject.dataset, self._subject.settings.eval.micro_batch_tokens
+        scores = score(self._engine, model.to(self._engine.device), task, dataset, budget, self._keep_going)
+        if self._stopped:
+            raise StopRequested(
+                "Asked to stop while the finished model was being scored.", "Start the run again: it continues with the evaluation."
+            )
+        return scores
+
+    def _keep_going(self) -> bool:
+        self._heartbeat.beat()
+        self._stopped = self._stop.agreed()
+        return not self._stopped
+
+
+def main(run_dir: RunDir, settings: Settings) -> None:
+    """Score ``model/`` and write ``evaluation/``."""
+    engine = Engine.open(settings)
+    subject = open_subject(run_dir, settings)
+    scorer = Scorer(engine, subject)
+    scores = scorer(published_model(subject))
+    torch.manual_seed(settings.run.seed)
+    untrained = scorer(subject.task.load_model(str(run_dir.input_model), from_config=settings.model.from_config))
+    if scores is not None and untrained is not None:
+        write_evaluation(subject, scores, make_report(subject, scores, untrained))
+    engine.barrier()
+
+
+def open_subject(run_dir: RunDir, settings: Settings) -> Subject:
+    """The test split, or the validation split where there is none, with the published tokenizer.
+
+    Raises:
+        CrashError: when that tokenizer does not give the tokens that the model was trained on.
+    """
+    prepared = PreparedData.read(run_dir.prepared / "prepared.json")
+    split = "test" if prepared.num_examples.get("test") else "eval"
+    dataset = load_from_disk(str(run_dir.prepared / split))
+    tokenizer = AutoTokenizer.from_pretrained(run_dir.model, trust_remote_code=False, local_files_only=True)
+    if settings.data.text_pair_column is None:
+        _check_tokenizer(tokenizer, dataset)
+    return Subject(run_dir, settings, prepared, make_task(settings, prepared, tokenizer), split, dataset)
+
+
+def published_model(subject: Subject) -> torch.nn.Module:
+    """The model as a user will load it.
+
+    Raises:
+        CrashError: when it does not load whole, or its labels are not those of the data.
+    """
+    model: Any = load_published(subject.run_dir.model)
+    names = [model.config.id2label[number] for number in range(model.config.num_labels)]
+    if subject.prepared.labels and names != subject.prepared.labels:
+        raise CrashError(f"The saved model names its labels {names}; the data has {subject.prepared.labels}.")
+    found: torch.nn.Module = model
+    return found
+
+
+def make_report(subject: Subject, scores: Scores, untrained: Scores) -> EvalReport:
+    """Metrics, interval and baselines of the scored split."""
+    task, prepared, settings = subject.task, subject.prepared, subject.settings
+    training_labels = (
+        load_from_disk(str(subject.run_dir.prepared / "train"))["label"][:] if prepared.problem == "regression" else None
+    )
+    constant = constant_logits(prepared, training_labels, len(scores.labels))
+    return EvalReport(
+        split=subject.split,
+        num_examples=len(scores.labels),
+        main_metric=task.main_metric(),
+        metrics=task.metrics(scores.logits, scores.labels),
+        interval=main_interval(prepared.problem, scores.logits, scores.labels, settings.eval, settings.run.seed),
+        baselines={
+            "majority": _scalars(task.metrics(constant, scores.labels)),
+            "untrained": _scalars(task.metrics(untrained.logits, scores.labels)),
+        },
+    )
+
+
+def write_evaluation(subject: Subject, scores: Scores, report: EvalReport) -> None:
+    """Write ``evaluation/``, whole or not at all."""
+    final = subject.run_dir.evaluation
+    folder = final.with_name(TEMPORARY_PREFIX + final.name)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    predictions = read_predictions(subject.prepared, scores.logits, scores.labels)
+    write_predictions(folder / "predictions.parquet", predictions, subject.dataset, subject.prepared)
+    run_dirs.write_json(folder / "mistakes.json", mistakes(predictions, subject.dataset))
+    report.write(folder / "report.json")
+    _replace(folder, final)
+    logger.info("evaluated on %s: %s %.4f", report.split, report.main_metric, report.metrics[report.main_metric])
+
+
+def _replace(folder: Path, final: Path) -> None:
+    shutil.rmtree(final, ignore_errors=True)
+    folder.rename(final)
+
+
+def _check_tokenizer(tokenizer: Any, dataset: Dataset) -> None:
+    """Tokenize a few examples anew, as a user of the published folder will."""
+    for row in dataset.select(range(min(_NUM_RETOKENIZED, len(dataset)))):
+        if tokenizer(row["text"], truncation=True)["input_ids"] != row["input_ids"]:
+            raise CrashError(
+                f"The saved tokenizer does not give the tokens that the model was trained on (example {row['id']!r}).",
+                "This is a bug in the job, or the tokenizer changes its behaviour when it is saved.",
+            )
+
+
+def _scalars(metrics: dict[str, Any]) -> dict[str, float | None]:
+    return {name: value for name, value in metrics.items() if value is None or isinstance(value, int | float)}
+
+
+if __name__ == "__main__":
+    run_program("evaluate", main)
