@@ -1,0 +1,157 @@
+"""From a reader's plain values to rows of one schema, with the place in the message where a value is of the wrong kind.
+
+Labels become texts whatever they were: 3 and "3" are the same class, and what kind of values they came from is kept apart, for
+`labels` to decide what they mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from numbers import Integral, Real
+from typing import Any
+
+import pyarrow as pa
+
+from job.errors import DataError
+from job.settings.data import DataSettings
+from job.workers.readers.base import Chunk, asked_columns, variable
+
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("text", pa.large_string()),
+        ("pair", pa.large_string()),
+        ("label", pa.list_(pa.string())),
+    ]
+)
+"""``pair`` is null where there is none; ``label`` holds one text for a single label, null where there is none."""
+
+
+@dataclass
+class RowMaker:
+    """Makes rows of one source.
+
+    ``kinds`` gathers what label values were: text, flag (true or false), whole, real, list.
+    """
+
+    split: str
+    data: DataSettings
+    kinds: set[str] = field(default_factory=set)
+
+    def rows(self, chunk: Chunk, name: str, first_row: int, offset: int) -> pa.RecordBatch:
+        """A chunk as rows.
+
+        Args:
+            chunk: values by role.
+            name: the file's name, for messages.
+            first_row: number of the chunk's first row in its file, from 1.
+            offset: number of rows of the source before this chunk.
+
+        Raises:
+            DataError: naming file, row and column of a value that is no text, or no label.
+        """
+        columns = asked_columns(self.data)
+        made: list[pa.Array] = []
+        for field_ in SCHEMA:
+            role = field_.name
+            values = chunk.values.get(role)
+            if values is None:
+                made.append(self._absent(role, len(chunk), offset))
+                continue
+            place = _Place(name, first_row, role, columns.get(role, role))
+            convert = {"label": self._label, "id": _identifier}.get(role, _text)
+            made.append(_array([_convert(convert, value, place, at) for at, value in enumerate(values)], field_.type, place))
+        return pa.RecordBatch.from_arrays(made, schema=SCHEMA)
+
+    def _absent(self, role: str, length: int, offset: int) -> pa.Array:
+        if role == "id":
+            return pa.array([f"{self.split}-{offset + at}" for at in range(1, length + 1)], pa.string())
+        return pa.nulls(length, SCHEMA.field(role).type)
+
+    def _label(self, value: Any) -> list[str] | None:
+        if value is None:
+            return None
+        if isinstance(value, (list, tuple)):
+            self.kinds.add("list")
+            return [self._name(one) for one in value]
+        if self.data.label_delimiter is not None and isinstance(value, str):
+            self.kinds.add("list")
+            return [part.strip() for part in value.split(self.data.label_delimiter) if part.strip()]
+        return None if isinstance(value, str) and not value.strip() else [self._name(value)]
+
+    def _name(self, value: Any) -> str:
+        if isinstance(value, str):
+            self.kinds.add("text")
+            return value
+        if isinstance(value, bool):
+            self.kinds.add("flag")
+            return str(value).lower()
+        if isinstance(value, Integral):
+            self.kinds.add("whole")
+            return str(value)
+        if isinstance(value, (Real, Decimal)):
+            self.kinds.add("real")
+            return str(value)
+        raise _WrongKindError("a name, a number, or a list of them")
+
+
+@dataclass(frozen=True)
+class _Place:
+    file: str
+    first_row: int
+    role: str
+    column: str
+
+    def error(self, at: int, what: str) -> DataError:
+        return DataError(
+            f"{self.file}, row {self.first_row + at}, column '{self.column}': {what}.",
+            f"Correct the value, or set {variable(self.role)} to the column that is meant.",
+        )
+
+
+class _WrongKindError(Exception):
+    """A value cannot stand in its column; the text says what can."""
+
+
+def _convert(convert: Callable[[Any], Any], value: Any, place: _Place, at: int) -> Any:
+    try:
+        return convert(value)
+    except _WrongKindError as error:
+        raise place.error(at, f"{_kind(value)} where {error} was expected") from error
+
+
+def _text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    raise _WrongKindError("text")
+
+
+def _identifier(value: Any) -> str:
+    if isinstance(value, (str, int)) and not isinstance(value, bool):
+        return str(value)
+    raise _WrongKindError("a text or whole number that identifies the example")
+
+
+def _array(values: Sequence[Any], kind: pa.DataType, place: _Place) -> pa.Array:
+    try:
+        return pa.array(values, kind)
+    except UnicodeEncodeError as error:
+        at = next(at for at, value in enumerate(values) if not _encodable(value))
+        raise place.error(at, "half of a surrogate pair, which is no character") from error
+
+
+def _encodable(value: Any) -> bool:
+    try:
+        str(value).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    kinds = {bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object", bytes: "bytes"}
+    return kinds.get(type(value), f"a value of type {type(value).__name__}")
