@@ -69,12 +69,17 @@ def load_tokenizer(settings: Settings, folder: Path) -> PreTrainedTokenizerBase:
     tokenizer = _read_tokenizer(folder)
     _drop_preset_lengths(tokenizer)
     _ensure_pad_token(settings, tokenizer, config)
-    tokenizer.truncation_side = settings.model.truncation_side
-    tokenizer.padding_side = "left" if config.model_type in _PADDED_LEFT else "right"
-    tokenizer.model_input_names = [
-        name for name in tokenizer.model_input_names if name != "token_type_ids" or _has_segments(config)
-    ]
-    tokenizer.model_max_length = max_length(settings, tokenizer, config)
+    names = [name for name in tokenizer.model_input_names if name != "token_type_ids" or _has_segments(config)]
+    chosen = {
+        "truncation_side": settings.model.truncation_side,
+        "padding_side": "left" if config.model_type in _PADDED_LEFT else "right",
+        "model_input_names": names,
+        "model_max_length": max_length(settings, tokenizer, config),
+    }
+    for name, value in chosen.items():
+        setattr(tokenizer, name, value)
+    # save_pretrained writes what a tokenizer was made with, not what was set later: without this it would publish the old sides.
+    tokenizer.init_kwargs.update(chosen)
     return tokenizer
 
 
