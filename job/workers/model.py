@@ -45,7 +45,7 @@ def load_config(folder: Path) -> PreTrainedConfig:
     try:
         with quiet():
             return AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+    except Exception as error:  # each configuration class checks itself in its own way
         _refuse_remote_code(content, "config.json")
         kind = content.get("model_type")
         why = f"names the model type {kind!r}" if kind else "names no model_type"
@@ -122,9 +122,9 @@ def quiet() -> Iterator[None]:
 
 
 def first_line(error: BaseException) -> str:
-    """The part of a library's message that a person can use."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:300]
+    """The part of a library's message that a person can use: its first line, and the next one that a colon promises."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return " ".join(lines[:2] if lines[0].endswith(":") else lines[:1])[:300]
 
 
 def read_object(folder: Path, name: str) -> dict[str, Any]:

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
-from tests.support import model_folders, tiny
 
 from job.errors import SettingsError
 from job.records import PreparedData
 from job.workers.model import load_config, load_tokenizer, max_length
 from job.workers.tasks import make_task
 from job.workers.weights import Head, load_model, load_published
+from tests.support import model_folders, tiny
 
 TWO = Head(("negative", "positive"), "single_label_classification")
 KINDS = ["distilbert", "bert", "gpt2", "roberta"]
@@ -58,7 +58,7 @@ def test_a_padded_batch_gives_the_logits_of_single_examples(tmp_path, kind, from
 @pytest.mark.parametrize("choice", ["eos", "add", "auto"])
 def test_gpt2_gets_a_pad_token(tmp_path, choice):
     folder = model_folders.write(tmp_path, "gpt2")
-    settings, tokenizer, model, _ = loaded(folder, MODEL__PAD_TOKEN=choice)
+    _, tokenizer, model, _ = loaded(folder, MODEL__PAD_TOKEN=choice)
     rows_before = len(model_folders.NAMES)
     expected = ("[PAD]", 0) if choice == "add" else ("<|endoftext|>", 4)
     assert (tokenizer.pad_token, tokenizer.pad_token_id) == expected
@@ -105,7 +105,7 @@ def test_an_added_pad_token_gets_a_row_and_the_rest_stays(tmp_path):
 def test_an_added_pad_token_survives_the_round_trip(tmp_path):
     folder = model_folders.write(tmp_path / "model", "gpt2")
     more = {"MODEL__PAD_TOKEN": "add", "MODEL__PAD_TOKEN_TEXT": "<pad>", "MODEL__TRUNCATION_SIDE": "left"}
-    settings, tokenizer, model, _ = loaded(folder, **more)
+    _, tokenizer, model, _ = loaded(folder, **more)
     model.save_pretrained(tmp_path / "saved")
     tokenizer.save_pretrained(tmp_path / "saved")
     found = transformers.AutoTokenizer.from_pretrained(tmp_path / "saved")
@@ -179,10 +179,8 @@ def test_a_head_of_another_size_is_replaced_and_said(tmp_path):
     folder = model_folders.write(tmp_path, "distilbert", "AutoModelForSequenceClassification", num_labels=5)
     _, _, model, notes = loaded(folder)
     assert model.config.num_labels == 2
-    assert notes == (
-        "The checkpoint's head is for another number of labels, so a new one starts from random weights: "
-        "classifier.bias [5] → [2]; classifier.weight [5, 16] → [2, 16].",
-    )
+    changed = "classifier.bias [5] → [2]; classifier.weight [5, 16] → [2, 16]"
+    assert notes == (f"The checkpoint's head is for another number of labels, so a new one starts from random weights: {changed}.",)
 
 
 def test_a_head_of_the_same_size_is_kept_and_its_names_compared(tmp_path):
