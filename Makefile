@@ -45,7 +45,7 @@ provision: venv-dev
 	@$(BIN)/python -m tests.support.provision
 
 demo: venv
-	@$(BIN)/job demo
+	@env -u JOB_REAL_DATA -u JOB_TEST_REQUIRE_ALL $(BIN)/job demo
 
 test: provision
 	@$(PYTEST)
