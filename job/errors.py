@@ -141,9 +141,15 @@ _LOCAL_IO = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENFILE, e
 
 
 def as_job_error(error: BaseException) -> JobError:
-    """Turn any exception into an outcome: ours as they are, disk errors to 74, the rest to 70 (a bug)."""
+    """Turn any exception into an outcome: ours as they are, disk errors to 74, the rest to 70 (a bug); the original is the cause."""
     if isinstance(error, JobError):
         return error
+    outcome = _outcome(error)
+    outcome.__cause__ = error
+    return outcome
+
+
+def _outcome(error: BaseException) -> JobError:
     if isinstance(error, OSError) and error.errno in _LOCAL_IO:
         where = f" at {error.filename}" if error.filename else ""
         return LocalIOError(

@@ -56,6 +56,8 @@ class FetchedInputs(Record):
     sources: dict[str, dict[str, Any]]
     resumed_step: int | None = None
     """Step of the checkpoint in ``inputs/checkpoint``; None for a fresh start."""
+    resumed_data_fingerprint: str = ""
+    """What that checkpoint was trained on and from."""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ The run directory is where the node process (no torch) and the worker programs (
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -25,6 +27,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from job.errors import FencedError
 
 TEMPORARY_PREFIX = ".tmp-"
 
@@ -62,6 +66,24 @@ class _Below:
 
     def __get__(self, run_dir: RunDir, owner: type[RunDir]) -> Path:
         return run_dir.root.joinpath(*self.parts)
+
+
+@contextlib.contextmanager
+def exclusive(run_dir: RunDir) -> Iterator[None]:
+    """Hold the run directory for this process; two jobs in one folder would write over each other.
+
+    Raises:
+        FencedError: another process on this machine holds it.
+    """
+    run_dir.root.mkdir(parents=True, exist_ok=True)
+    with run_dir.lock.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise FencedError(
+                f"Another process is running this job in {run_dir.root}.", "Wait for it, end it, or use another JOB_RUN__DIR or JOB_RUN__NAME."
+            ) from error
+        yield
 
 
 @dataclass(frozen=True)

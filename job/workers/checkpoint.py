@@ -22,7 +22,7 @@ from safetensors.torch import load_file, load_model, save_file, save_model
 from job import run_dir as run_dirs
 from job.errors import UnusableError
 from job.run_dir import TEMPORARY_PREFIX, RunDir
-from job.workers.state import TrainState
+from job.workers.state import BestMetric, TrainState
 
 FORMAT = 1
 MAX_WAITING = 2
@@ -47,11 +47,12 @@ def read_weights(model: torch.nn.Module, path: Path) -> None:
 class Checkpointer:
     """Writes and reads the checkpoints of one run directory.  Only the main process writes."""
 
-    def __init__(self, run_dir: RunDir, model: torch.nn.Module, optimizer: torch.optim.Optimizer, identity: dict[str, Any]) -> None:
+    def __init__(self, run_dir: RunDir, model: torch.nn.Module, optimizer: torch.optim.Optimizer, best: BestMetric) -> None:
         self._run_dir = run_dir
         self._model = model
         self._optimizer = optimizer
-        self._identity = identity
+        self._best_metric = best
+        self._identity: dict[str, Any] = run_dirs.read_json(run_dir.identity)
 
     @property
     def best(self) -> Path:
@@ -72,7 +73,7 @@ class Checkpointer:
             os.link(self.best, folder / "best.safetensors")
         if self._run_dir.metrics.exists():
             shutil.copyfile(self._run_dir.metrics, folder / "metrics.jsonl")
-        record = {"format": FORMAT, **self._identity, "state": state.as_dict(), "schedule": schedule}
+        record = {"format": FORMAT, **self._identity, "state": state.as_dict(), "schedule": schedule, "metric": self._metric(state)}
         run_dirs.write_json(folder / "state.json", record)
         for path in folder.iterdir():
             _flush(path)
@@ -111,6 +112,12 @@ class Checkpointer:
                 "model or data changed since this run was started.",
                 "Restore the former inputs, or start a new run under another JOB_RUN__NAME.",
             )
+
+    def _metric(self, state: TrainState) -> dict[str, Any] | None:
+        """The best metric's value at this very step, which decides whether retention keeps the checkpoint; None without one."""
+        if self._best_metric.name is None or state.evaluated_step != state.step:
+            return None
+        return {"name": self._best_metric.name, "value": state.last_value, "greater_is_better": self._best_metric.greater_is_better}
 
     def _moments(self) -> dict[str, torch.Tensor]:
         moments: dict[str, torch.Tensor] = {}

@@ -62,17 +62,16 @@ class Engine:
         device = "cpu" if on_cpu else "cuda"
         precision = settings.train.precision
         bf16 = precision == "bf16" or (precision == "auto" and native_bf16(device))
-        timeout = datetime.timedelta(seconds=settings.limits.stall_timeout_s + 60)
-        accelerator = Accelerator(
-            cpu=on_cpu,
-            mixed_precision="bf16" if bf16 else "no",
-            kwargs_handlers=[
+        place = topology.worker_place()
+        handlers: list[Any] = []
+        if place.world_size > 1:
+            timeout = datetime.timedelta(seconds=settings.limits.stall_timeout_s + 60)
+            handlers = [
                 InitProcessGroupKwargs(backend="gloo" if on_cpu else "nccl", timeout=timeout),
                 DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True),
-            ],
-        )
+            ]
+        accelerator = Accelerator(cpu=on_cpu, mixed_precision="bf16" if bf16 else "no", kwargs_handlers=handlers)
         engine = cls(accelerator, settings)
-        place = topology.worker_place()
         if (engine.rank, engine.world_size) != (place.rank, place.world_size):
             raise CrashError(
                 f"The process group has {engine.world_size} processes and this is number {engine.rank}; "

@@ -59,7 +59,7 @@ def _failure_record(error: JobError) -> dict[str, object]:
     if error.exit_code == 75:
         logger.info("stopped: %s", error.message)
     else:
-        logger.error("ended: %s", error, exc_info=error.__cause__ or error)
+        logger.error("ended: %s", error, exc_info=error.__cause__)
     return {"code": error.exit_code, "name": error.name, "message": error.message, "hint": error.hint}
 
 

@@ -11,6 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 
+@dataclass(frozen=True)
+class BestMetric:
+    """The metric that decides which weights are published; ``name`` is None when the last ones are."""
+
+    name: str | None
+    greater_is_better: bool = True
+
+
 @dataclass
 class Window:
     """Sums since the last metric record, over all ranks."""
@@ -35,6 +43,7 @@ class TrainState:
     evaluated_step: int = -1
     best_step: int = -1
     best_value: float | None = None
+    last_value: float | None = None
     evaluations_without_gain: int = 0
     nonfinite_steps: int = 0
     done: bool = False
@@ -51,6 +60,7 @@ class TrainState:
 
     def observe(self, value: float, *, greater_is_better: bool, min_delta: float) -> bool:
         """Take in the best metric's value of an evaluation; True when it is the best so far."""
+        self.last_value = value
         gain = None if self.best_value is None else (value - self.best_value) * (1 if greater_is_better else -1)
         if gain is not None and gain <= min_delta:
             self.evaluations_without_gain += 1

@@ -27,10 +27,10 @@ from job.workers.feed import Feed, Place
 from job.workers.loop import Loop, Parts
 from job.workers.optimizer import make_optimizer, make_schedule
 from job.workers.program import Heartbeat, run_program
-from job.workers.state import TrainState
+from job.workers.state import BestMetric, TrainState
 from job.workers.tasks import make_task
 from job.workers.tasks.base import Task
-from job.workers.validation import BestMetric, Validation
+from job.workers.validation import Validation, best_metric
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def build(run_dir: RunDir, settings: Settings, engine: Engine) -> Trainee:
     prepared = PreparedData.read(run_dir.prepared / "prepared.json")
     tokenizer = AutoTokenizer.from_pretrained(run_dir.prepared / "tokenizer", trust_remote_code=False, local_files_only=True)
     task = make_task(settings, prepared, tokenizer)
-    best = BestMetric.resolve(settings.eval, task)
+    best = best_metric(settings.eval, task)
     torch.manual_seed(settings.run.seed)
     model = task.load_model(str(run_dir.input_model), from_config=settings.model.from_config)
     model.train()
@@ -74,7 +74,7 @@ def build(run_dir: RunDir, settings: Settings, engine: Engine) -> Trainee:
     wrapped = engine.wrap(model)
     optimizer = make_optimizer(model, settings.train)
     parts = Parts(wrapped, optimizer, make_schedule(optimizer, settings.train, num_steps), task, feed)
-    checkpointer = Checkpointer(run_dir, model, optimizer, run_dirs.read_json(run_dir.identity))
+    checkpointer = Checkpointer(run_dir, model, optimizer, best)
     return Trainee(model, tokenizer, parts, restore(run_dir, parts, checkpointer, engine), checkpointer, num_steps, best)
 
 

@@ -12,26 +12,18 @@ import torch
 from job.settings.evaluation import EvalSettings
 from job.workers.engine import Engine
 from job.workers.scoring import score
-from job.workers.state import TrainState
+from job.workers.state import BestMetric, TrainState
 from job.workers.tasks.base import Task
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class BestMetric:
-    """The metric that decides which weights are published; ``name`` is None when the last ones are."""
-
-    name: str | None
-    greater_is_better: bool = True
-
-    @classmethod
-    def resolve(cls, settings: EvalSettings, task: Task) -> BestMetric:
-        """Raises `SettingsError` for a name the task does not have."""
-        if settings.best_metric == "none":
-            return cls(None)
-        name = task.main_metric() if settings.best_metric == "auto" else settings.best_metric
-        return cls(name, task.greater_is_better(name))
+def best_metric(settings: EvalSettings, task: Task) -> BestMetric:
+    """The metric that the settings mean.  Raises `SettingsError` for a name the task does not have."""
+    if settings.best_metric == "none":
+        return BestMetric(None)
+    name = task.main_metric() if settings.best_metric == "auto" else settings.best_metric
+    return BestMetric(name, task.greater_is_better(name))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,102 @@
+"""What to start for a worker program, computed first (pure), then started."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from job.cluster.topology import Topology
+
+SECRET_PREFIXES = ("AWS_", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "JOB_")
+"""Workers have no network client and get no credentials; their settings come from the run directory."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A command with its environment."""
+
+    argv: tuple[str, ...]
+    environ: Mapping[str, str]
+
+
+def plan(program: str, run_dir: Path, topology: Topology, environ: Mapping[str, str]) -> Launch:
+    """The command that runs ``job.workers.<program>`` on every worker of this node.
+
+    One worker is started as it is; several through torchrun, at a port that is free now.
+    """
+    module = ("-m", f"job.workers.{program}", str(run_dir))
+    if topology.world_size == 1:
+        return Launch((sys.executable, *module), worker_environ(environ, topology))
+    torchrun = (
+        *("-m", "torch.distributed.run", f"--nnodes={topology.num_nodes}", f"--node-rank={topology.node_rank}"),
+        *(f"--nproc-per-node={topology.workers_per_node}", f"--master-addr={topology.main_address}", f"--master-port={free_port()}"),
+    )
+    return Launch((sys.executable, *torchrun, *module), worker_environ(environ, topology))
+
+
+def worker_environ(environ: Mapping[str, str], topology: Topology) -> dict[str, str]:
+    """The environment of workers: no credentials, no network libraries, as many threads as cores were given."""
+    kept = {name: value for name, value in environ.items() if not name.startswith(SECRET_PREFIXES)}
+    return kept | {
+        "HF_HUB_OFFLINE": "1",
+        "HF_DATASETS_OFFLINE": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "TRANSFORMERS_OFFLINE": "1",
+        "OMP_NUM_THREADS": str(topology.threads_per_worker),
+        "MKL_NUM_THREADS": str(topology.threads_per_worker),
+        "PYTHONUNBUFFERED": "1",
+        **({"CUDA_VISIBLE_DEVICES": ""} if topology.device == "cpu" else {}),
+    }
+
+
+def free_port() -> int:
+    """A port nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def start(launch: Launch, log: Path) -> subprocess.Popen[bytes]:
+    """Start a command in a session of its own, so that a signal to the node process's group does not reach the workers; output to ``log``."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            launch.argv, env=dict(launch.environ), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+
+
+def end(process: subprocess.Popen[bytes], run_dir: Path) -> None:
+    """End a program at once, whatever state it is in: the launcher and every worker, which have sessions of their own."""
+    process.kill()
+    end_leftovers(run_dir)
+    process.wait()
+
+
+def workers_of(run_dir: Path) -> list[int]:
+    """Process ids of all worker programs of a run directory, also those that an earlier, killed node process left behind."""
+    mark = b"\0" + os.fsencode(str(run_dir)) + b"\0"
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            command = (folder / "cmdline").read_bytes()
+            if b"\0job.workers." in command and mark in command:
+                found.append(int(folder.name))
+    return found
+
+
+def end_leftovers(run_dir: Path) -> int:
+    """End the workers of an attempt whose node process is gone; the number of them."""
+    pids = workers_of(run_dir)
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return len(pids)

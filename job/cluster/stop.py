@@ -1,0 +1,86 @@
+"""One stop request out of many causes: SIGTERM, SIGUSR2, the stop file, a deadline.
+
+The node process learns of the cause and writes the stop file; workers read nothing but that file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+from job.errors import StopRequested
+
+SIGNALS = (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT)
+
+
+class StopRequest:
+    """Whether this attempt is asked to stop, and why.
+
+    Args:
+        path: the stop file.
+        deadline: monotonic time at which the scheduler ends the process; None when unknown.
+    """
+
+    def __init__(self, path: Path, deadline: float | None = None) -> None:
+        self.path = path
+        self.deadline = deadline
+        self.lead_s = 0.0
+        """Seconds that saving and uploading took so far; the deadline is met that much earlier."""
+        self.requested_at: float | None = None
+        self.cause = ""
+        self._interruptible = False
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Turn the signals into the request while inside.  Only the main thread can listen."""
+        self.path.unlink(missing_ok=True)
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @contextlib.contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Work that may be dropped at any instant, such as a download: inside, a signal raises `StopRequested` at once."""
+        self.check()
+        self._interruptible = True
+        try:
+            yield
+        finally:
+            self._interruptible = False
+
+    def request(self, cause: str) -> None:
+        """Ask to stop; the first cause counts."""
+        if self.requested_at is None:
+            self.requested_at, self.cause = time.monotonic(), cause
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.touch()
+
+    def seen(self) -> bool:
+        """Whether a stop was requested by any cause."""
+        if self.requested_at is None and self.path.exists():
+            self.request("the stop file")
+        if self.requested_at is None and self.deadline is not None and time.monotonic() + self.lead_s > self.deadline:
+            self.request("the end of the allocation")
+        return self.requested_at is not None
+
+    def check(self) -> None:
+        """Raise `StopRequested` when a stop was requested."""
+        if self.seen():
+            raise StopRequested(f"Stopped on request ({self.cause}); nothing that was trained is lost.", "Start the same run again to continue.")
+
+    def _on_signal(self, number: int, _: FrameType | None) -> None:
+        self.request(signal.Signals(number).name)
+        if self._interruptible:
+            self._interruptible = False
+            self.check()
