@@ -31,7 +31,7 @@ def compute(logits: npt.NDArray[Any], labels: npt.NDArray[Any], names: Sequence[
     return {
         "accuracy": float((predicted == labels).mean()),
         **_averages(labels, predicted),
-        "mcc": float(matthews_corrcoef(labels, predicted)),
+        "mcc": _matthews(labels, predicted),
         "loss": float(-chosen.mean()),
         "log_loss": _log_loss(np.exp(chosen)),
         "roc_auc": _roc_auc(probabilities, labels),
@@ -58,6 +58,11 @@ def _per_class(labels: Ids, predicted: Ids, names: Sequence[str]) -> dict[str, d
         name: {"precision": float(precision), "recall": float(recall), "f1": float(f1), "support": int(support)}
         for name, precision, recall, f1, support in zip(names, *scores, strict=True)
     }
+
+
+def _matthews(labels: Ids, predicted: Ids) -> float:
+    """0, as scikit-learn has it, where nothing varies; it would warn of that."""
+    return float(matthews_corrcoef(labels, predicted)) if len(np.union1d(labels, predicted)) > 1 else 0.0
 
 
 def _log_loss(chosen: Floats) -> float:
