@@ -1,0 +1,162 @@
+"""The commit protocol: how a run's checkpoints, model and history get into a store so that they are never half there.
+
+    <run>/log/0000000001.json ...                             the history (`log`)
+    <run>/attempts/<nonce>/checkpoints/step-0000001200/...    payload, then MANIFEST.json
+    <run>/attempts/<nonce>/model/...                          the published model, same way
+    <run>/attempts/<nonce>/<part>.jsonl, failure.json         parts of metrics and logs, the failure record
+
+Files, manifest, log entry: in this order, always.  A payload counts from its log entry on; every key before that is the attempt's
+own, so a crash at any point leaves garbage that nobody reads, and the newest commit stays whole.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from job.errors import DeniedError
+from job.storage import payload, resume
+from job.storage.base import Store
+from job.storage.journal import Journal
+from job.storage.log import Log, LogEntry
+from job.storage.manifest import Manifest
+from job.storage.resume import ResumePoint
+from job.storage.retention import delete_payload, superseded
+
+logger = logging.getLogger(__name__)
+_CLEANED_ATTEMPTS = 10
+
+
+@dataclass(frozen=True)
+class RunLog:
+    """A run in a store, before an attempt at it has begun.
+
+    ``fenced`` false allows a store without a sound put-if-absent, and then two attempts at once may both go on.
+    """
+
+    store: Store
+    run_name: str
+    fenced: bool = True
+
+    @cached_property
+    def log(self) -> Log:
+        return Log(self.store, f"{self.run_name}/")
+
+    def read(self) -> list[LogEntry]:
+        """The run's history; empty only for a run that never began.  Raises as `Log.read` does."""
+        return self.log.read()
+
+    def start(self, fingerprint: str, info: Mapping[str, Any] | None = None) -> Attempt:
+        """Begin an attempt: from here on every older one is fenced off.
+
+        Args:
+            fingerprint: of the settings that change the result.
+            info: what else the history should say: versions, place.
+        """
+        entries, nonce = self.read(), secrets.token_hex(8)
+        while True:
+            number = sum(entry.kind == "started" for entry in entries) + 1
+            fields = {"settings_fingerprint": fingerprint, **(info or {})}
+            entry = LogEntry(len(entries) + 1, "started", number, nonce, fields)
+            found = entry if self.log.put(entry) and self.fenced else self.log.read_one(entry.number)
+            entries.append(found)
+            if found.nonce == nonce:
+                break
+            logger.info("Attempt %d wrote entry %d first; taking the next number.", found.attempt, found.number)
+        _clean_up(self.store, self.run_name, entries[:-1])
+        return Attempt(self.log, number, nonce, entries, self.fenced)
+
+
+class Attempt(Journal):
+    """One start of a run: what it writes to the store.  Made by `RunLog.start`."""
+
+    def commit_checkpoint(self, folder: Path, fields: Mapping[str, Any], metric: Mapping[str, Any] | None = None) -> LogEntry:
+        """Upload a finished checkpoint and make it the run's newest.
+
+        Args:
+            folder: the checkpoint; nothing may write to it any more.
+            fields: ``step``, ``world_size``, ``settings_fingerprint``, ``data_fingerprint`` of the manifest, and extras.
+            metric: ``name``, ``value``, ``greater_is_better`` at this step, for retention.
+
+        Raises:
+            FencedError: when a newer attempt owns the run.
+            UnavailableError, DeniedError: when the store does not take it; nothing counts, and it may be tried again.
+        """
+        manifest = payload.make_manifest(folder, "checkpoint", fields)
+        return self._commit("committed", f"checkpoints/step-{manifest.step:010d}/", folder, manifest, metric=_finite(metric))
+
+    def publish_model(self, folder: Path, fields: Mapping[str, Any]) -> LogEntry:
+        """Upload the finished model; parameters and errors as for `commit_checkpoint`."""
+        return self._commit("published", "model/", folder, payload.make_manifest(folder, "model", fields))
+
+    def write_part(self, name: str, data: bytes) -> str:
+        """Write a part of the metrics or logs under a name not used before in this attempt; its key."""
+        key = f"{self._prefix}{name}"
+        self.log.store.write_bytes(key, data)
+        return key
+
+    def complete(self, fields: Mapping[str, Any] | None = None) -> LogEntry:
+        """The run is done."""
+        return self.append("complete", **(fields or {}))
+
+    def stopped(self, record: Mapping[str, Any] | None = None) -> LogEntry:
+        """The attempt was asked to stop, and everything it trained is committed."""
+        return self.append("stopped", **(record or {}))
+
+    def failed(self, record: Mapping[str, Any]) -> LogEntry:
+        """The attempt failed; the record is kept beside the log too, where a person looks first."""
+        self.write_part("failure.json", json.dumps(record, indent=1, default=str).encode() + b"\n")
+        return self.append("failed", **record)
+
+    def retain(self, keep: int) -> int:
+        """Delete all checkpoints but the newest ``keep`` and the best; how many.  The log says so first."""
+        gone = superseded(self.entries, keep)
+        if gone:
+            self.append("deleted", manifests=[entry["manifest"] for entry in gone], steps=[entry["step"] for entry in gone])
+        for entry in gone:
+            delete_payload(self.log.store, entry["manifest"])
+        return len(gone)
+
+    def find_resume(self, folder: Path, expected: Mapping[str, Any]) -> ResumePoint | None:
+        """Where to continue from, downloaded to ``folder``; see `resume.find_resume`."""
+        return resume.find_resume(self.log.store, self.entries, folder, expected)
+
+    @property
+    def _prefix(self) -> str:
+        return f"{self.log.prefix}attempts/{self.nonce}/"
+
+    def _commit(self, kind: str, name: str, folder: Path, manifest: Manifest, **fields: Any) -> LogEntry:
+        key = payload.upload(self.log.store, self._prefix + name, folder, manifest)
+        about = {"manifest": key, "manifest_sha256": manifest.sha256(), "size_bytes": manifest.size_bytes}
+        return self.append(kind, step=manifest.step, **about, **fields)
+
+
+def _finite(metric: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The metric with None for a value that is no number: JSON has no name for it, and it is never the best."""
+    if metric is None:
+        return None
+    value = metric.get("value")
+    return {**metric, "value": value if value is not None and math.isfinite(value) else None}
+
+
+def _clean_up(store: Store, run_name: str, entries: list[LogEntry]) -> None:
+    """Finish what earlier attempts could not: uploads that were cut off, and the last deletion.
+
+    Only attempts that the log knew before this one began are touched, so a newer one's uploads are safe.
+    """
+    nonces = [entry.nonce for entry in entries if entry.kind == "started"][-_CLEANED_ATTEMPTS:]
+    last_deleted: list[str] = next((entry["manifests"] for entry in reversed(entries) if entry.kind == "deleted"), [])
+    try:
+        for nonce in nonces:
+            store.abort_uploads(f"{run_name}/attempts/{nonce}/")
+        for manifest in last_deleted:
+            delete_payload(store, manifest)
+    except DeniedError as error:
+        logger.warning("What earlier attempts left could not be cleaned up: %s", error)

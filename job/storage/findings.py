@@ -1,0 +1,40 @@
+"""What a probe found out about a store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from job.errors import DeniedError, JobError, UnavailableError
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One capability: whether the store has it, and what is wrong where it has not.
+
+    Without a ``required`` one the job does not start.  ``is_fence`` marks what protects from a second attempt at once.
+    """
+
+    capability: str
+    ok: bool
+    detail: str = ""
+    required: bool = True
+    is_fence: bool = False
+    is_denied: bool = False
+
+
+def attempt(capability: str, action: Callable[[], str], *, required: bool = True, is_fence: bool = False) -> Finding:
+    """Try a capability.
+
+    ``action`` uses it and returns what is wrong, empty when nothing is.
+
+    Raises:
+        UnavailableError: when the store does not answer, which says nothing about what it can do.
+    """
+    try:
+        problem, denied = action(), False
+    except UnavailableError:
+        raise
+    except JobError as error:
+        problem, denied = error.message, isinstance(error, DeniedError)
+    return Finding(capability, not problem, problem, required, is_fence, denied)

@@ -1,0 +1,96 @@
+"""A folder up to the store, and down again: files first, then the manifest; the log entry that makes it count is the caller's."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from job.errors import CrashError, UnusableError
+from job.run_dir import TEMPORARY_PREFIX
+from job.storage import disk
+from job.storage.base import MissingObjectError, Store
+from job.storage.keys import path_below
+from job.storage.log import LogEntry
+from job.storage.manifest import MANIFEST_NAME, Kind, Manifest, hash_tree, missing_ranks, verify_tree
+from job.storage.retention import payload_folder
+
+_FIELDS = {"step", "world_size", "settings_fingerprint", "data_fingerprint"}
+
+
+def make_manifest(folder: Path, kind: Kind, fields: Mapping[str, Any]) -> Manifest:
+    """The manifest of a folder; of ``fields``, what `Manifest` has no name for goes to ``extra``.
+
+    Raises:
+        CrashError: when the folder holds nothing, lacks a rank's file, or has a file under the manifest's own name.
+    """
+    known = {name: value for name, value in fields.items() if name in _FIELDS}
+    extra = {name: value for name, value in fields.items() if name not in _FIELDS}
+    manifest = Manifest(kind=kind, files=hash_tree(folder), extra=extra, **known)
+    names = {entry.path for entry in manifest.files}
+    if not names or MANIFEST_NAME in names:
+        raise CrashError(
+            f"{folder} holds {'a file of its own named ' + MANIFEST_NAME if names else 'no file'}.", "This is a bug in the job."
+        )
+    if ranks := missing_ranks(manifest):
+        raise CrashError(
+            f"{folder} is of {manifest.world_size} ranks, and the files of ranks {ranks} do not fit that.",
+            "This is a bug in the job.",
+        )
+    return manifest
+
+
+def upload(store: Store, prefix: str, folder: Path, manifest: Manifest) -> str:
+    """Put the files, confirmed one by one by the store, then the manifest; its key."""
+    for entry in manifest.files:
+        store.write_file(prefix + entry.path, folder / entry.path)
+    store.write_bytes(prefix + MANIFEST_NAME, manifest.to_bytes())
+    return prefix + MANIFEST_NAME
+
+
+def read_manifest(store: Store, entry: LogEntry) -> Manifest:
+    """The manifest that a log entry names.
+
+    Raises:
+        UnusableError: when it is gone, or not the one the entry has the hash of.
+    """
+    try:
+        data = store.read_bytes(entry["manifest"])
+    except MissingObjectError as error:
+        raise UnusableError("its manifest is missing") from error
+    if hashlib.sha256(data).hexdigest() != entry["manifest_sha256"]:
+        raise UnusableError("its manifest is not the one that was committed")
+    return Manifest.from_bytes(data)
+
+
+def download(store: Store, entry: LogEntry, manifest: Manifest, folder: Path) -> None:
+    """Fetch and verify a payload; ``folder`` is replaced when all of it is right.
+
+    Raises:
+        UnusableError: when a file is missing or differs from the manifest.
+    """
+    if folder.is_dir() and not verify_tree(folder, manifest):
+        return
+    temporary = folder.with_name(f"{TEMPORARY_PREFIX}{folder.name}")
+    prefix = payload_folder(entry)
+    with disk.border(str(folder), writing=True):
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        try:
+            for file in manifest.files:
+                _fetch(store, prefix + file.path, path_below(temporary, file.path))
+            if problems := verify_tree(temporary, manifest):
+                raise UnusableError("; ".join(problems))
+            shutil.rmtree(folder, ignore_errors=True)
+            temporary.rename(folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _fetch(store: Store, key: str, path: Path) -> None:
+    try:
+        store.read_file(key, path)
+    except MissingObjectError as error:
+        raise UnusableError(f"{key.rpartition('/')[2]} is missing") from error

@@ -1,0 +1,57 @@
+"""Which commits a run still has, and which it may let go.  Decided from the log alone: what it never listed is not touched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from job.storage.base import Store
+from job.storage.log import LogEntry
+
+
+def live_commits(entries: Sequence[LogEntry]) -> list[LogEntry]:
+    """The commits whose payload is still there, oldest first."""
+    deleted = {manifest for entry in entries if entry.kind == "deleted" for manifest in entry["manifests"]}
+    return [entry for entry in entries if entry.kind == "committed" and entry["manifest"] not in deleted]
+
+
+def superseded(entries: Sequence[LogEntry], keep: int) -> list[LogEntry]:
+    """The commits that are neither among the newest ``keep`` nor the best by the newest metric; oldest first."""
+    commits = live_commits(entries)
+    best = _best(commits)
+    return [entry for entry in commits[: -keep or None] if entry is not best]
+
+
+def fruitless_attempts(entries: Sequence[LogEntry]) -> int:
+    """How many attempts in a row, up to the last, began and ended without a commit and without having been asked to stop."""
+    count = 0
+    for entry in entries:
+        if entry.kind == "committed":
+            count = 0
+        elif entry.kind == "started":
+            count += 1
+        elif entry.kind == "stopped":
+            count = max(0, count - 1)
+    return count
+
+
+def payload_folder(entry: LogEntry) -> str:
+    """The key prefix of an entry's payload, with a slash at its end."""
+    return str(entry["manifest"]).rpartition("/")[0] + "/"
+
+
+def delete_payload(store: Store, manifest: str) -> None:
+    """Delete a payload whose deletion the log has announced, the manifest first: a half-deleted one must not look whole."""
+    store.delete(manifest)
+    for info in store.list(manifest.rpartition("/")[0] + "/"):
+        store.delete(info.key)
+
+
+def _best(commits: Sequence[LogEntry]) -> LogEntry | None:
+    """The commit with the best value of the metric that the newest scored commit names; of equals the newest."""
+    scored = [entry for entry in commits if (entry.fields.get("metric") or {}).get("value") is not None]
+    if not scored:
+        return None
+    newest = scored[-1]["metric"]
+    sign = 1 if newest["greater_is_better"] else -1
+    same = [entry for entry in scored if entry["metric"]["name"] == newest["name"]]
+    return max(same, key=lambda entry: (sign * entry["metric"]["value"], entry.number))

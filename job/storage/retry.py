@@ -1,0 +1,64 @@
+"""Trying again, bounded by total time.
+
+Libraries' own back-off is switched off in favour of this one: boto3's draws from Python's global random generator, which would
+make two runs with the same seed differ by the weather on the network.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from job.errors import JobError
+
+logger = logging.getLogger(__name__)
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What a foreign exception means: our error, whether another try may help, and the pause the server asked for."""
+
+    error: JobError
+    transient: bool = False
+    retry_after_s: float = 0.0
+
+
+@dataclass
+class Retries:
+    """A retry policy: exponential back-off with full jitter.
+
+    Args:
+        timeout_s: seconds after the first try when no further one begins.
+        base_s: mean of the first pause is half of it; each further one doubles it up to ``cap_s``.
+    """
+
+    timeout_s: float
+    base_s: float = 0.2
+    cap_s: float = 20.0
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    jitter: random.Random = field(default_factory=random.Random)
+
+    def call(self, action: Callable[[], Result], explain: Callable[[Exception], Failure]) -> Result:
+        """Run ``action`` until it succeeds.
+
+        Raises:
+            JobError: ``explain``'s, of the last failure, when it is not transient or time is up.
+        """
+        began, tries = self.clock(), 0
+        while True:
+            try:
+                return action()
+            except Exception as error:
+                failure = explain(error)
+                pause_s = max(failure.retry_after_s, self.jitter.uniform(0, min(self.cap_s, self.base_s * 2**tries)))
+                if not failure.transient or self.clock() - began + pause_s > self.timeout_s:
+                    raise failure.error from error
+                logger.warning("%s Trying again in %.1f s.", failure.error.message, pause_s)
+            tries = min(tries + 1, 30)
+            self.sleep(pause_s)
