@@ -85,3 +85,42 @@ def write_settings(folder: Path, run_dir: Path, **more: str) -> Settings:
     chosen = settings(folder, **more)
     run_dirs.write_json(run_dir / "settings.json", resolved.dump(chosen))
     return chosen
+
+
+def prepared_run(folder: Path, name: str, *, train: int = 203, held_out: int = 40, **more: str) -> Any:
+    """A run directory as it stands before training: inputs in place, prepared by the real program's body."""
+    import shutil
+
+    from job import run_dir as run_dirs
+    from job.run_dir import RunDir
+    from job.workers import prepare
+
+    run_dir = RunDir(folder / "runs" / name)
+    if not (folder / "model").exists():
+        write_model(folder / "model")
+    chosen = write_settings(folder, run_dir.root, RUN__NAME=name, DATA__EVAL_URI="x", **more)
+    shutil.copytree(folder / "model", run_dir.input_model)
+    for split, count, seed in (("train", train, 0), ("eval", held_out, 1)):
+        write_csv(run_dir.input_data(split) / f"{split}.csv", sentences(count, seed))
+        run_dirs.write_json(run_dir.input_data(split).with_suffix(".json"), {"kind": "files", "files": [f"{split}.csv"], "uri": []})
+    prepare.main(run_dir, chosen)
+    run_dirs.write_json(run_dir.identity, {"settings_fingerprint": "s", "data_fingerprint": "d"})
+    run_dirs.write_json(run_dir.attempt, {"number": 1, "nonce": "n"})
+    return run_dir
+
+
+def train_all(run_dirs_: list[Any], world_size: int, timeout_s: float = 300) -> str:
+    """Train prepared run directories one after the other in one real process group; the group's output."""
+    import os
+    import subprocess
+    import sys
+
+    from job.cluster import launch, topology
+
+    shape = topology.Topology(1, 0, world_size, 1, "cpu")
+    plan = launch.plan("train", Path("unused"), shape, os.environ)
+    script = str(Path(__file__).parent / "train_all.py")
+    argv = [*plan.argv[:-3], script, *(str(run_dir.root) for run_dir in run_dirs_)]
+    done = subprocess.run(argv, env={**plan.environ, "PYTHONPATH": str(Path(__file__).parents[2])}, capture_output=True, text=True, timeout=timeout_s)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stderr
