@@ -39,10 +39,8 @@ def resolve(name: str, *more: str) -> None:
 
 def portable(text: str) -> str:
     """Without comments of the resolver and local versions: both belong to the machine it ran on."""
-    lines = (
-        re.sub(r"-c requirements\.lock, |\+cpu\b", "", line) for line in text.splitlines() if line and not line.startswith("#")
-    )
-    return "".join(f"{line}\n" for line in lines)
+    kept = "".join(f"{line}\n" for line in text.splitlines() if line and not line.startswith("#"))
+    return re.sub(r"\+cpu\b", "    ", kept.replace("-c requirements.lock, ", ""))
 
 
 if __name__ == "__main__":
