@@ -1,0 +1,1 @@
+"""The demo: a corpus that the project makes itself, and the settings to train on it."""

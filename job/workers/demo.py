@@ -1,0 +1,80 @@
+"""The demo's model: a tokenizer trained on the demo's texts, and a small DistilBERT that has seen nothing yet.
+
+``python -m job.workers.demo FOLDER`` reads ``FOLDER/data/train.csv`` and writes ``FOLDER/model``: what a user would bring, so
+that the demo runs the same way as every other run.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import DistilBertConfig, DistilBertModel, PreTrainedTokenizerFast
+from transformers.utils import logging as transformers_logging
+
+SEED = 7
+VOCABULARY_SIZE = 1500
+MAX_POSITIONS = 256
+PAD, UNKNOWN, CLS, SEP, MASK = SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+def write_model(folder: Path) -> None:
+    """Write ``model/`` below ``folder`` from the texts in ``data/train.csv``; the same bytes each time."""
+    with (folder / "data" / "train.csv").open(encoding="utf-8", newline="") as file:
+        texts = [row["text"] for row in csv.DictReader(file)]
+    tokenizer = train_tokenizer(texts)
+    transformers_logging.disable_progress_bar()
+    tokenizer.save_pretrained(folder / "model")
+    make_model(len(tokenizer)).save_pretrained(folder / "model")
+
+
+def train_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
+    """A lower-casing WordPiece tokenizer with BERT's special tokens and template."""
+    tokenizer = Tokenizer(models.WordPiece(unk_token=UNKNOWN))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=VOCABULARY_SIZE, min_frequency=2, special_tokens=list(SPECIAL_TOKENS), show_progress=False
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    ends = [(token, tokenizer.token_to_id(token)) for token in (CLS, SEP)]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{CLS} $A {SEP}", pair=f"{CLS} $A {SEP} $B {SEP}", special_tokens=ends
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=PAD,
+        unk_token=UNKNOWN,
+        cls_token=CLS,
+        sep_token=SEP,
+        mask_token=MASK,
+        model_max_length=MAX_POSITIONS,
+        model_input_names=["input_ids", "attention_mask"],
+    )
+
+
+def make_model(vocabulary_size: int) -> DistilBertModel:
+    """Two layers of width 128 with random weights, the same ones each time."""
+    torch.manual_seed(SEED)
+    config = DistilBertConfig(
+        vocab_size=vocabulary_size,
+        max_position_embeddings=MAX_POSITIONS,
+        dim=128,
+        hidden_dim=384,
+        n_layers=2,
+        n_heads=4,
+        dropout=0.1,
+        attention_dropout=0.0,
+        seq_classif_dropout=0.1,
+        pad_token_id=0,
+    )
+    return DistilBertModel(config)
+
+
+if __name__ == "__main__":
+    write_model(Path(sys.argv[1]))
