@@ -16,6 +16,16 @@ from job.cluster.topology import Topology
 
 SECRET_PREFIXES = ("AWS_", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "JOB_")
 """Workers have no network client and get no credentials; their settings come from the run directory."""
+LAUNCHER_PREFIXES = ("PET_", "TORCHELASTIC_", "ACCELERATE_", "FSDP_", "DEEPSPEED_")
+LAUNCHER_NAMES = frozenset(
+    [
+        *("RANK", "LOCAL_RANK", "GROUP_RANK", "ROLE_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE", "ROLE_WORLD_SIZE"),
+        *("MASTER_ADDR", "MASTER_PORT", "PMI_RANK", "PMI_SIZE", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+        *("MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE"),
+    ]
+)
+"""What an outer launcher or scheduler (mpirun, srun, a PyTorchJob) says of its own processes.  torchrun and accelerate would take
+it for the workers' group, or for another engine than the one asked for."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +53,8 @@ def plan(program: str, run_dir: Path, topology: Topology, environ: Mapping[str, 
 
 def worker_environ(environ: Mapping[str, str], topology: Topology) -> dict[str, str]:
     """The environment of workers: no credentials, no network libraries, as many threads as cores were given."""
-    kept = {name: value for name, value in environ.items() if not name.startswith(SECRET_PREFIXES)}
+    dropped = SECRET_PREFIXES + LAUNCHER_PREFIXES
+    kept = {name: value for name, value in environ.items() if not name.startswith(dropped) and name not in LAUNCHER_NAMES}
     return kept | {
         "HF_HUB_OFFLINE": "1",
         "HF_DATASETS_OFFLINE": "1",

@@ -6,7 +6,7 @@ import logging
 import subprocess
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from job.cluster import launch
@@ -31,6 +31,12 @@ class Crew:
     stop: StopRequest
     environ: Mapping[str, str]
     stall_timeout_s: float
+
+    def single(self) -> Crew:
+        """The same node with one worker, which has the threads of all."""
+        shape = self.topology
+        threads = shape.threads_per_worker * shape.workers_per_node
+        return replace(self, topology=replace(shape, num_nodes=1, node_rank=0, workers_per_node=1, threads_per_worker=threads))
 
 
 def run(crew: Crew, program: str, tick: Callable[[], None] = lambda: None, *, saves: bool = False) -> None:
@@ -69,14 +75,18 @@ def run(crew: Crew, program: str, tick: Callable[[], None] = lambda: None, *, sa
 
 
 def _raise_outcome(crew: Crew, program: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Raise what the workers left: of several failures the first one, for the others follow from it."""
+    """Raise what the workers left: of several failures the first one, for the others follow from it.
+
+    That a peer was lost is never the first: the peer's own failure is, or that it vanished without a word.
+    """
     records = list(crew.run_dir.outcomes(program))
-    failures = sorted((record for record in records if record["code"]), key=lambda record: float(record["time"]))
+    failures = sorted((record for record in records if record["code"]), key=lambda record: (record["peer_lost"], record["time"]))
+    vanished = len(records) < crew.topology.workers_per_node
+    if vanished and (not failures or failures[0]["peer_lost"]):
+        raise _vanished(program, process, log)
     if failures:
         first = failures[0]
         raise ERRORS.get(first["code"], CrashError)(first["message"], first["hint"])
-    if len(records) < crew.topology.workers_per_node:
-        raise _vanished(program, process, log)
 
 
 def _vanished(program: str, process: subprocess.Popen[bytes], log: Path) -> JobError:

@@ -5,6 +5,7 @@ Besides ``settings/root.py`` the only place that reads the environment, always f
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -92,12 +93,17 @@ def _cgroup_quota(root: Path) -> float | None:
 
 
 def visible_gpus(environ: Mapping[str, str], devices: Path = Path("/dev")) -> int:
-    """Number of GPUs, counted without loading CUDA: device files, narrowed by ``CUDA_VISIBLE_DEVICES``."""
-    present = sum(1 for path in devices.glob("nvidia[0-9]*"))
+    """Number of GPUs, counted without loading CUDA: device files, narrowed by ``CUDA_VISIBLE_DEVICES``.
+
+    CUDA ignores that list from its first invalid entry on: empty, negative, or a number that no device has.
+    """
+    present = sum(1 for _ in devices.glob("nvidia[0-9]*"))
     chosen = environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is None or present == 0:
         return present
-    return len([name for name in chosen.split(",") if name.strip() not in {"", "-1"}])
+    names = [name.strip() for name in chosen.split(",")]
+    invalid = {"", "-1"}
+    return sum(1 for _ in itertools.takewhile(lambda name: name not in invalid and not (name.isdigit() and int(name) >= present), names))
 
 
 def worker_place(environ: Mapping[str, str] | None = None) -> WorkerPlace:

@@ -47,7 +47,7 @@ def _modified(path: Path) -> float:
 
 
 def _is_launcher(pid: int) -> bool:
-    """torchrun has no handler for the signal and would die of it."""
+    """Whether it is torchrun, which has no handler for the signal and would die of it."""
     try:
         return b"torch.distributed.run" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:

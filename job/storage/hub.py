@@ -15,9 +15,9 @@ not others, takes a file of the right size for the right file, and answers a fai
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from json import JSONDecodeError
 from pathlib import Path
@@ -33,14 +33,17 @@ from huggingface_hub.utils.tqdm import disable_progress_bars
 from job.errors import SettingsError, UnavailableError, as_job_error
 from job.records import InputSource
 from job.run_dir import TEMPORARY_PREFIX
+from job.storage import snapshot
 from job.storage.hub_access import check_endpoint, check_token
+from job.storage.manifest import FileEntry, tree_digest
 from job.storage.refusals import PASSING_STATUS, passing, refusal
 from job.storage.retry import Failure, Retries
-from job.storage.snapshot import DamagedFileError, RemoteFile, check_usable, digest, replacing, verify, wanted
+from job.storage.snapshot import DATA_FILES, MODEL_CONFIG_FILES, MODEL_FILES, DamagedFileError, RemoteFile
+
+__all__ = ["DATA_FILES", "MODEL_CONFIG_FILES", "MODEL_FILES", "HubOptions", "HubRepo", "download_snapshot", "push_folder"]
 
 REQUEST_TIMEOUT_S = 60.0
 """Longest silence of the server within a request; the library's own default is for ever."""
-PARALLEL_FILES = 4
 
 _FOREIGN = (hub_errors.HfHubHTTPError, httpx2.HTTPError, OSError, ValueError, RuntimeError)
 _PASSING_ERRORS: dict[type[Exception], str] = {
@@ -95,15 +98,15 @@ def download_snapshot(repo: HubRepo, folder: Path, options: HubOptions) -> Input
     hub = _Hub(options)
     sha = hub.resolve(repo)
     pinned = HubRepo(repo.kind, repo.repo_id, sha)
-    files = wanted(hub.list_files(pinned), options.allow)
-    check_usable(repo.kind, files, options.allow, options.variable)
+    files = snapshot.wanted(hub.list_files(pinned), options.allow)
+    snapshot.check_usable(repo.kind, files, options.allow, options.variable)
     size_bytes = sum(file.size_bytes for file in files)
     logger.info("%s at %s: %d files, %d bytes", repo.uri, sha, len(files), size_bytes)
-    with replacing(folder, size_bytes) as temporary, ThreadPoolExecutor(PARALLEL_FILES) as pool:
-        hashes = dict(pool.map(lambda file: (file.path, hub.fetch(pinned, file, temporary)), files))
+    with snapshot.replacing(folder, size_bytes) as temporary:
+        # One after the other, in this thread: a stop request then ends the download at once, not after the files under way.
+        entries = [hub.fetch(pinned, file, temporary) for file in files]
         shutil.rmtree(temporary / ".cache")  # the library's own bookkeeping
-    content = digest(hashes, {file.path: file.size_bytes for file in files})
-    return InputSource(uri=repo.uri, revision=sha, num_files=len(files), size_bytes=size_bytes, sha256=content)
+    return InputSource(repo.uri, sha, len(entries), size_bytes, tree_digest(entries))
 
 
 def push_folder(folder: Path, repo_id: str, options: HubOptions) -> str:
@@ -177,9 +180,9 @@ class _Hub:
             "Asking the Hub for the revision",
             lambda api: api.repo_info(repo.repo_id, repo_type=repo.kind, revision=repo.revision, timeout=REQUEST_TIMEOUT_S),
         )
-        if info.sha is None:
+        if not re.fullmatch("[0-9a-f]{40}", info.sha or ""):
             raise UnavailableError("The Hub names no commit for the revision.", "Check HF_ENDPOINT: does a Hub answer there?")
-        return info.sha
+        return str(info.sha)
 
     def list_files(self, repo: HubRepo) -> list[RemoteFile]:
         """Every file of the repository."""
@@ -194,8 +197,8 @@ class _Hub:
 
         return self.call("Reading the repository's file list", tree)
 
-    def fetch(self, repo: HubRepo, file: RemoteFile, folder: Path) -> str:
-        """Download one file below ``folder`` and verify it, a second time if it is damaged; its sha256."""
+    def fetch(self, repo: HubRepo, file: RemoteFile, folder: Path) -> FileEntry:
+        """Download one file below ``folder`` and verify it, a second time if it is damaged; what it is."""
         for again in (False, True):
 
             def download(api: HfApi, again: bool = again) -> str:
@@ -205,7 +208,7 @@ class _Hub:
 
             path = self.call(f"Downloading {file.path}", download)
             try:
-                return verify(file, Path(path))
+                return snapshot.verify(file, Path(path))
             except DamagedFileError as error:
                 damage = error
                 logger.warning("%s; %s", error.message, "giving up" if again else "downloading it again")

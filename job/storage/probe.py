@@ -90,9 +90,10 @@ def probe(store: Store, run_name: str = "") -> ProbeResult:
 def _list(store: Store, prefix: str) -> Finding:
     """The first request: a store that is not there, or is not one, is no matter of a single capability."""
     try:
-        return Finding("listing", not any(store.list(prefix)), "the store lists objects that were never written")
+        unexpected = any(store.list(prefix))
     except DeniedError as error:
         return Finding("listing", ok=False, detail=error.message, is_denied=True)
+    return Finding("listing", ok=not unexpected, detail="the store lists objects that were never written" if unexpected else "")
 
 
 def _write(store: Store, prefix: str) -> str:

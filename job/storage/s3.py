@@ -49,8 +49,9 @@ def connect(options: StoreOptions, subject: str) -> S3Client:
 
 
 def _client(config: Config, subject: str) -> S3Client:
+    # A session of its own: boto3's default one remembers the first credentials it saw, and is not safe to use from several threads.
     once = Retries(timeout_s=0)
-    return once.call(lambda: boto3.client("s3", config=config), partial(explain, subject=subject))
+    return once.call(lambda: boto3.Session().client("s3", config=config), partial(explain, subject=subject))
 
 
 def _config(options: StoreOptions) -> Config:

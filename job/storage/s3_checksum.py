@@ -44,16 +44,18 @@ class PartDigest:
     def headers(self, known: Checksums) -> dict[str, str]:
         """The request's checksum parameters: the store compares them with what arrives."""
         headers = {"ContentMD5": base64.b64encode(self.md5).decode()}
-        return headers | {"ChecksumSHA256": base64.b64encode(self.sha256).decode()} if known.sha256 else headers
+        if known.sha256:
+            headers |= {"ChecksumAlgorithm": "SHA256", "ChecksumSHA256": base64.b64encode(self.sha256).decode()}
+        return headers
 
 
 def expected(parts: Sequence[PartDigest], *, multipart: bool) -> tuple[str, str]:
-    """(ETag, SHA-256) as S3 reports them: of the bytes, or of the parts' checksums with their number behind a dash."""
+    """(ETag, SHA-256) as S3 reports them: of the bytes, or of the parts' checksums, the ETag with their number behind a dash."""
     if not multipart:
         return parts[0].md5.hex(), base64.b64encode(parts[0].sha256).decode()
     md5 = hashlib.md5(b"".join(part.md5 for part in parts), usedforsecurity=False).hexdigest()
     sha256 = base64.b64encode(hashlib.sha256(b"".join(part.sha256 for part in parts)).digest()).decode()
-    return f"{md5}-{len(parts)}", f"{sha256}-{len(parts)}"
+    return f"{md5}-{len(parts)}", sha256
 
 
 def md5_etag(reply: Mapping[str, Any], known: Checksums) -> str | None:
@@ -77,11 +79,16 @@ def confirm(
         OtherBytesError: when the store holds other bytes than were sent.
     """
     etag, sha256 = expected(parts, multipart=multipart)
-    found_etag, found_sha256 = md5_etag(reply, known), reply.get("ChecksumSHA256") if known.sha256 else None
+    found_etag, found_sha256 = md5_etag(reply, known), _kept_sha256(reply, known, multipart=multipart)
     if multipart and found_etag and "-" not in found_etag:
         found_etag = None  # some stores number no parts: theirs is an ETag of another kind
     if found_etag not in {None, etag} or found_sha256 not in {None, sha256}:
-        raise OtherBytesError(
-            f"The store holds other bytes of {subject} than were sent.", "The network or the store corrupts data."
-        )
+        raise OtherBytesError(f"The store holds other bytes of {subject} than were sent.", "The network or the store corrupts data.")
     return found_etag is not None or found_sha256 is not None
+
+
+def _kept_sha256(reply: Mapping[str, Any], known: Checksums, *, multipart: bool) -> str | None:
+    """The reply's SHA-256, without the number of parts, which not all stores write behind it."""
+    if not known.sha256 or (multipart and reply.get("ChecksumType") == "FULL_OBJECT"):
+        return None
+    return str(reply.get("ChecksumSHA256") or "").partition("-")[0] or None

@@ -11,13 +11,15 @@ import contextlib
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from job.errors import DataError, LocalIOError, SettingsError, UnavailableError
 from job.run_dir import TEMPORARY_PREFIX
+from job.storage.keys import check_key
+from job.storage.manifest import FileEntry
 
 _TABLES = ("*.parquet", "*.csv", "*.tsv", "*.json", "*.jsonl", "*.txt")
 
@@ -57,12 +59,12 @@ def wanted(files: Iterable[RemoteFile], patterns: Iterable[str]) -> list[RemoteF
     patterns = tuple(patterns)
     chosen = sorted((file for file in files if _matches(file.path, patterns)), key=lambda file: file.path)
     for file in chosen:
-        _check_path(file.path)
+        check_key(file.path)
     return chosen
 
 
-def verify(file: RemoteFile, path: Path) -> str:
-    """Compare a downloaded file with what the repository lists; its sha256.
+def verify(file: RemoteFile, path: Path) -> FileEntry:
+    """Compare a downloaded file with what the repository lists; what it is.
 
     Raises:
         DamagedFileError: when size or hash differ.
@@ -81,13 +83,7 @@ def verify(file: RemoteFile, path: Path) -> str:
     found, listed = (git_sha1.hexdigest(), file.git_sha1) if file.sha256 is None else (sha256.hexdigest(), file.sha256)
     if found != listed:
         raise DamagedFileError(f"{file.path} arrived with the right size but another content: hash {found}, listed {listed}")
-    return sha256.hexdigest()
-
-
-def digest(sha256_by_path: Mapping[str, str], size_by_path: Mapping[str, int]) -> str:
-    """sha256 over names, sizes and hashes of all files, in path order: equal only for equal folders."""
-    lines = (f"{path}\0{size_by_path[path]}\0{sha256_by_path[path]}\n" for path in sorted(sha256_by_path))
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    return FileEntry(file.path, size_bytes, sha256.hexdigest())
 
 
 def check_usable(kind: str, files: Iterable[RemoteFile], patterns: Iterable[str], variable: str) -> None:
@@ -145,13 +141,3 @@ def _matches(path: str, patterns: tuple[str, ...]) -> bool:
     if any(part.startswith(".") for part in path.split("/")) and ".." not in path.split("/"):
         return False
     return any(fnmatchcase(name, pattern.removeprefix("**/")) for pattern in patterns if not folder or pattern.startswith("**/"))
-
-
-def _check_path(path: str) -> None:
-    """A repository's file list is input from outside: it must not reach out of the folder."""
-    parts = path.split("/")
-    if any(part in {"", ".", ".."} for part in parts) or "\\" in path or "\0" in path:
-        raise DataError(
-            f"The repository lists a file whose path leads out of its folder: {path!r}.",
-            "Do not use this repository: no honest client can create such a path.",
-        )

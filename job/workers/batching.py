@@ -103,7 +103,8 @@ def plan_step(examples: Indices, lengths: Lengths, world_size: int, cut: Cut) ->
     else:
         cuts = [_cut_in_order(share, lengths, cut) for share in np.array_split(examples, world_size)]
     most = max(len(pieces) for pieces in cuts)
-    return [_level(pieces, most, int(examples[0])) for pieces in cuts]
+    shortest = int(examples[np.argmin(lengths[examples])])
+    return [_level(pieces, most, shortest) for pieces in cuts]
 
 
 def _deal(count: int, world_size: int) -> list[Indices]:

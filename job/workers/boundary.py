@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 
 from job.errors import StopRequested
 from job.run_dir import RunDir
@@ -65,7 +66,8 @@ class Boundary:
         self._beat = beat
         self._saved_step = 0
         self._saved_at = time.monotonic()
-        self._eval_interval = settings.eval.every_steps or settings.eval.every_epochs * work.steps_per_epoch
+        # As a fraction: 1.1 epochs of 10 steps are 11 steps, and a little more in floating point.
+        self._eval_interval = Fraction(settings.eval.every_steps or Fraction(str(settings.eval.every_epochs)) * work.steps_per_epoch)
 
     def continue_from(self, state: TrainState) -> None:
         """The checkpoint of this state exists already."""
@@ -87,7 +89,8 @@ class Boundary:
                 f"Stopped on request after step {state.step}; nothing that was trained is lost.", "Start the same run again to continue."
             )
         every = self._settings.checkpoint.every_steps
-        if overdue > 0 or (every is not None and state.step % every == 0):
+        # A run that is done is written by `finish`, once: a step's checkpoint is never written twice.
+        if not state.done and (overdue > 0 or (every is not None and state.step % every == 0)):
             self._write(state)
 
     def finish(self, state: TrainState) -> None:
@@ -99,7 +102,7 @@ class Boundary:
 
     def _due_evaluation(self, state: TrainState) -> bool:
         step, interval = state.step, self._eval_interval
-        return step > 0 and state.evaluated_step != step and int(step / interval) > int((step - 1) / interval)
+        return step > 0 and state.evaluated_step != step and step // interval > (step - 1) // interval
 
     def _early_stopping(self, state: TrainState) -> None:
         patience = self._settings.eval.early_stopping_patience

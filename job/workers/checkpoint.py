@@ -10,13 +10,17 @@ A checkpoint is written under a temporary name, flushed to disk and renamed; the
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, load_model, save_file, save_model
 
 from job import run_dir as run_dirs
@@ -34,7 +38,8 @@ def write_weights(model: torch.nn.Module, path: Path) -> None:
     """Write the weights of the plain model, whole or not at all."""
     temporary = path.with_name(TEMPORARY_PREFIX + path.name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_model(model, str(temporary))
+    with _disk_errors(path):
+        save_model(model, str(temporary))
     _flush(temporary)
     temporary.replace(path)
 
@@ -59,7 +64,7 @@ class Checkpointer:
         """The best weights so far, on this node."""
         return self._run_dir.root / "best.safetensors"
 
-    def write(self, state: TrainState, schedule: int) -> Path:
+    def write(self, state: TrainState) -> Path:
         """Write a checkpoint of this step and give it its final name, once the node process has made room for it."""
         while len(self._run_dir.finished_checkpoints()) >= MAX_WAITING:
             time.sleep(POLL_S)
@@ -68,12 +73,13 @@ class Checkpointer:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         write_weights(self._model, folder / "model.safetensors")
-        save_file(self._moments(), str(folder / "optimizer.safetensors"))
+        with _disk_errors(folder):
+            save_file(self._moments(), str(folder / "optimizer.safetensors"))
         if 0 <= state.best_step < state.step:
             os.link(self.best, folder / "best.safetensors")
         if self._run_dir.metrics.exists():
             shutil.copyfile(self._run_dir.metrics, folder / "metrics.jsonl")
-        record = {"format": FORMAT, **self._identity, "state": state.as_dict(), "schedule": schedule, "metric": self._metric(state)}
+        record = {"format": FORMAT, **self._identity, "state": state.as_dict(), "metric": self._metric(state)}
         run_dirs.write_json(folder / "state.json", record)
         for path in folder.iterdir():
             _flush(path)
@@ -82,8 +88,8 @@ class Checkpointer:
         _flush(final.parent)
         return final
 
-    def read(self, folder: Path, *, is_main: bool) -> tuple[TrainState, int]:
-        """Continue from a verified checkpoint: weights, moments, progress; the schedule's step beside it.
+    def read(self, folder: Path, *, is_main: bool) -> TrainState:
+        """Continue from a verified checkpoint: weights, moments, progress.
 
         Raises:
             UnusableError: when it was made from other data, another model or by another version's format.
@@ -95,7 +101,7 @@ class Checkpointer:
         state = TrainState.from_dict(record["state"])
         if is_main:
             self._restore_files(folder, state)
-        return state, int(record["schedule"])
+        return state
 
     def _restore_files(self, folder: Path, state: TrainState) -> None:
         if state.best_step >= 0:
@@ -115,7 +121,7 @@ class Checkpointer:
 
     def _metric(self, state: TrainState) -> dict[str, Any] | None:
         """The best metric's value at this very step, which decides whether retention keeps the checkpoint; None without one."""
-        if self._best_metric.name is None or state.evaluated_step != state.step:
+        if self._best_metric.name is None or state.evaluated_step != state.step or state.last_value is None:
             return None
         return {"name": self._best_metric.name, "value": state.last_value, "greater_is_better": self._best_metric.greater_is_better}
 
@@ -132,6 +138,18 @@ class Checkpointer:
             if keys:
                 # AdamW keeps its step counter on the CPU unless fused on a GPU; it follows the parameter there.
                 self._optimizer.state[parameter] = {key: moments[full].to(parameter.device) for key, full in keys.items()}
+
+
+@contextlib.contextmanager
+def _disk_errors(path: Path) -> Iterator[None]:
+    """safetensors hides what the disk said in its message; a full disk is no bug."""
+    try:
+        yield
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
 
 
 def _flush(path: Path) -> None:

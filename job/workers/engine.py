@@ -7,7 +7,7 @@ in silence (``docs/design.md``, "Engines").
 from __future__ import annotations
 
 import contextlib
-import datetime
+import datetime as dt
 import random
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -20,20 +20,20 @@ from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwar
 from torch.nn.parallel import DistributedDataParallel
 
 from job.cluster import topology
-from job.errors import CrashError
+from job.errors import CrashError, SettingsError
 from job.settings.root import Settings
 
 
 def native_bf16(device: str) -> bool:
     """Whether the device computes bfloat16 itself; where it is emulated it is slower than float32."""
     if device == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 class Engine:
-    """This worker's hold on the group.
+    """A worker's hold on the group.
 
     Attributes:
         rank, world_size: place in the group.
@@ -57,7 +57,13 @@ class Engine:
 
         Raises:
             CrashError: when the group is not the one the launcher made.
+            SettingsError: when a GPU was asked for and torch cannot use one.
         """
+        if settings.parallel.device == "cuda" and not torch.cuda.is_available():
+            raise SettingsError(
+                f"JOB_PARALLEL__DEVICE=cuda, and this torch ({torch.__version__}) cannot use a GPU here.",
+                "Use an image whose torch is built for the machine's GPU driver, or JOB_PARALLEL__DEVICE=cpu.",
+            )
         on_cpu = settings.parallel.device == "cpu" or not torch.cuda.is_available()
         device = "cpu" if on_cpu else "cuda"
         precision = settings.train.precision
@@ -65,7 +71,7 @@ class Engine:
         place = topology.worker_place()
         handlers: list[Any] = []
         if place.world_size > 1:
-            timeout = datetime.timedelta(seconds=settings.limits.stall_timeout_s + 60)
+            timeout = dt.timedelta(seconds=settings.limits.stall_timeout_s + 60)
             handlers = [
                 InitProcessGroupKwargs(backend="gloo" if on_cpu else "nccl", timeout=timeout),
                 DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True),

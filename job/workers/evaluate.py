@@ -85,6 +85,8 @@ def main(run_dir: RunDir, settings: Settings) -> None:
     subject = open_subject(run_dir, settings)
     scorer = Scorer(engine, subject)
     scores = scorer(published_model(subject))
+    if engine.is_main:
+        logger.info("scoring the model as it was before training, for comparison")
     torch.manual_seed(settings.run.seed)
     untrained = scorer(subject.task.load_model(str(run_dir.input_model), from_config=settings.model.from_config))
     if scores is not None and untrained is not None:

@@ -35,7 +35,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Place:
-    """This rank's place in the group."""
+    """A rank's place in the group."""
 
     rank: int
     world_size: int

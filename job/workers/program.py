@@ -1,4 +1,4 @@
-"""What every worker program has around its work: logs, the stop file, a heartbeat, and an outcome that survives the launcher.
+"""What every worker program has around its work: logs, signals, a heartbeat, and an outcome that survives the launcher.
 
 torchrun turns every worker's exit code into 1, so the outcome is a file; the node process exits with its code.
 """
@@ -13,19 +13,22 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 
 from job import run_dir as run_dirs
 from job.cluster import topology
-from job.errors import JobError, as_job_error
+from job.errors import COMPLETE, JobError, StopRequested, as_job_error
 from job.reporting import logs
 from job.run_dir import RunDir
 from job.settings import resolved
 from job.settings.root import Settings
 
 logger = logging.getLogger(__name__)
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR2)
+IGNORED_SIGNALS = (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT)
+"""A stop request comes by the stop file alone.  Slurm signals every process, and torchrun sends SIGTERM to the survivors of a
+failure: taken for a request, that would make a stopped run out of a failed one."""
 DUMP_SIGNAL = signal.SIGUSR1
+PEER_LOST = ("Connection closed by peer", "Connection reset by peer", "ncclRemoteError")
+"""What Gloo and NCCL say when another worker is gone."""
 
 
 def run_program(name: str, body: Callable[[RunDir, Settings], None]) -> None:
@@ -39,39 +42,37 @@ def run_program(name: str, body: Callable[[RunDir, Settings], None]) -> None:
     place = topology.worker_place()
     settings = resolved.read(run_dir.settings)
     logs.setup("json", sys.stderr, {"run": settings.run.name, "program": name, "rank": place.rank})
-    _listen(run_dir)
-    record: dict[str, object] = {"code": 0}
+    _set_signals()
+    failure: JobError | None = None
     try:
         body(run_dir, settings)
     except Exception as error:  # noqa: BLE001 - the outcome of a program is whatever ended it
-        record = _failure_record(as_job_error(error))
-    record |= {"time": time.time(), "rank": place.rank}
-    run_dirs.write_json(run_dir.outcome(name, place.rank), record)
-    code = record["code"]
-    assert isinstance(code, int)
+        failure = as_job_error(error)
+    _log(failure)
+    run_dirs.write_json(run_dir.outcome(name, place.rank), _outcome(failure) | {"time": time.time(), "rank": place.rank})
     logging.shutdown()
     sys.stderr.flush()
     # No clean-up of process groups: a peer may be gone, and tearing down would wait for it.
-    os._exit(code)
+    os._exit(failure.exit_code if failure else COMPLETE)
 
 
-def _failure_record(error: JobError) -> dict[str, object]:
-    if error.exit_code == 75:
-        logger.info("stopped: %s", error.message)
-    else:
-        logger.error("ended: %s", error, exc_info=error.__cause__)
-    return {"code": error.exit_code, "name": error.name, "message": error.message, "hint": error.hint}
+def _log(failure: JobError | None) -> None:
+    if isinstance(failure, StopRequested):
+        logger.info("stopped: %s", failure.message)
+    elif failure:
+        logger.error("ended: %s", failure, exc_info=failure.__cause__)
 
 
-def _listen(run_dir: RunDir) -> None:
-    """Signals that reach a worker directly (Slurm sends them to every process) become the one stop request: the stop file."""
+def _outcome(failure: JobError | None) -> dict[str, object]:
+    if failure is None:
+        return {"code": COMPLETE}
+    lost = any(words in failure.message for words in PEER_LOST)
+    return {"code": failure.exit_code, "name": failure.name, "message": failure.message, "hint": failure.hint, "peer_lost": lost}
 
-    def request_stop(signum: int, _: FrameType | None) -> None:
-        run_dir.stop.touch()
 
-    for stop_signal in STOP_SIGNALS:
-        signal.signal(stop_signal, request_stop)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _set_signals() -> None:
+    for ignored in IGNORED_SIGNALS:
+        signal.signal(ignored, signal.SIG_IGN)
     faulthandler.register(DUMP_SIGNAL, all_threads=True)
 
 

@@ -7,6 +7,7 @@ The examples of a step and everything drawn at random in it are functions of the
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -36,7 +37,8 @@ class Window:
 class TrainState:
     """Progress of the run.
 
-    ``step`` counts finished optimizer steps; ``best_value`` is None until the first evaluation with a best metric.
+    ``step`` counts finished optimizer steps; ``best_value`` is None until the first evaluation with a best metric, and
+    ``last_value`` where the last one had no finite value.
     """
 
     step: int = 0
@@ -58,12 +60,19 @@ class TrainState:
         window = Window(**values["window"])
         return cls(**{**values, "window": window})
 
-    def observe(self, value: float, *, greater_is_better: bool, min_delta: float) -> bool:
-        """Take in the best metric's value of an evaluation; True when it is the best so far."""
-        self.last_value = value
-        gain = None if self.best_value is None else (value - self.best_value) * (1 if greater_is_better else -1)
-        if gain is not None and gain <= min_delta:
+    def observe(self, value: float | None, *, greater_is_better: bool, min_delta: float) -> bool:
+        """Take in the best metric's value of an evaluation; True when it is the best so far.
+
+        A value that is undefined (None) or not finite is never the best.
+        """
+        self.last_value = value if value is not None and math.isfinite(value) else None
+        if not self._gained(greater_is_better, min_delta):
             self.evaluations_without_gain += 1
             return False
-        self.best_value, self.best_step, self.evaluations_without_gain = value, self.step, 0
+        self.best_value, self.best_step, self.evaluations_without_gain = self.last_value, self.step, 0
         return True
+
+    def _gained(self, greater_is_better: bool, min_delta: float) -> bool:
+        if self.last_value is None or self.best_value is None:
+            return self.last_value is not None
+        return (self.last_value - self.best_value) * (1 if greater_is_better else -1) > min_delta

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForSequenceClassification, PreTrainedConfig
 
+from job.cluster import topology
 from job.errors import CrashError, SettingsError
 from job.workers.model import first_line, load_config, quiet
 from job.workers.weight_files import check_weight_files
@@ -59,8 +60,9 @@ def load_model(folder: Path, tokenizer: Any, head: Head, *, from_config: bool) -
         renamed = not loaded.notes and before != list(head.labels) and len(head.labels) > 1
         loaded = LoadedModel(loaded.model, (*loaded.notes, *([_renamed(before, head.labels)] if renamed else [])))
     _fit_vocabulary(loaded.model, tokenizer)
-    for note in loaded.notes:
-        logger.info("%s", note)
+    if topology.worker_place().rank == 0:
+        for note in loaded.notes:
+            logger.info("%s", note)
     return loaded
 
 

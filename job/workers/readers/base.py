@@ -97,6 +97,8 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _remedy(role: str, column: str, present: Sequence[str]) -> str:
+    if any("\0" in name for name in present):
+        return "The names hold zero bytes, as UTF-16 read as another encoding does: set JOB_DATA__ENCODING=utf-16-le (or -be)."
     if len(present) == 1 and any(separator in present[0] for separator in _SEPARATORS):
         return "The columns seem to be divided by another character: set JOB_DATA__DELIMITER, or JOB_DATA__FORMAT."
     plain = {name.strip().casefold(): name for name in present}

@@ -107,4 +107,4 @@ def _locate(file: DataFile, encoding: str) -> tuple[int, int]:
             except UnicodeError:
                 return position, line
             position, line = position + len(block), line + block.count(b"\n")
-    return position, line
+    return position - len(decoder.getstate()[0]), line

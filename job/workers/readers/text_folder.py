@@ -30,13 +30,15 @@ def labelled_texts(files: Sequence[DataFile]) -> tuple[list[DataFile], list[str]
         DataError: when there is none, or when the folder holds train and test side by side.
     """
     used, left_out = list[DataFile](), Counter[str]()
+    # A folder above another folder of texts is not a label: aclImdb has lists of addresses beside neg and pos.
+    above = {PurePosixPath(".")}.union(*(PurePosixPath(file.name).parent.parents for file in files if is_text(file.name)))
     for file in files:
-        folder = PurePosixPath(file.name).parent.name
+        folder = PurePosixPath(file.name).parent
         if not is_text(file.name):
             left_out[f"no {ENDING} file"] += 1
-        elif not folder:
-            left_out["not in a sub-folder, so without a label"] += 1
-        elif folder == UNLABELLED_FOLDER:
+        elif folder in above:
+            left_out["beside the labels' folders, so without a label"] += 1
+        elif folder.name == UNLABELLED_FOLDER:
             left_out[f"in the folder '{UNLABELLED_FOLDER}', which holds unlabelled texts"] += 1
         else:
             used.append(file)

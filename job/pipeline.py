@@ -1,0 +1,88 @@
+"""The whole job on one screen: settings → store → fetch → prepare → train → evaluate → publish → exit code."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from job import run_dir as run_dirs
+from job.cluster import launch, topology
+from job.cluster.stop import StopRequest
+from job.cluster.supervise import Crew
+from job.errors import COMPLETE, JobError, as_job_error
+from job.records import PublishedRun
+from job.reporting import logs, summary
+from job.reporting.progress import Progress
+from job.run_dir import RunDir
+from job.settings import resolved, root
+from job.settings.root import Settings
+from job.settings.secret_values import secret_values
+from job.stages import ending
+from job.stages.context import RunContext
+from job.stages.evaluate import evaluate
+from job.stages.fetch import fetch
+from job.stages.prepare import prepare
+from job.stages.publish import publish
+from job.stages.start import start_attempt
+from job.stages.train import train
+
+logger = logging.getLogger(__name__)
+
+
+def main(environ: Mapping[str, str]) -> int:
+    """Run the job once and return its exit code (``docs/exit_codes.md``).
+
+    Args:
+        environ: the environment.
+    """
+    started = time.monotonic()
+    try:
+        settings = root.load(environ)
+    except JobError as error:
+        return ending.report(error, None, ending.Scene("settings"))
+    logs.setup(settings.run.log_format, sys.stderr, {"run": settings.run.name}, secret_values(settings, environ))
+    run_dir = RunDir(Path(os.path.abspath(settings.run.dir)) / settings.run.name)
+    scene = ending.Scene("start")
+    deadline = None if settings.run.time_limit_s is None else started + settings.run.time_limit_s - settings.run.grace_s
+    stop = StopRequest(run_dir.stop, deadline)
+    try:
+        with run_dirs.exclusive(run_dir), stop.listening():
+            return _run(settings, run_dir, stop, environ, scene)
+    except Exception as error:  # noqa: BLE001 - whatever ends the job is turned into its exit code, here and only here
+        return ending.report(as_job_error(error), run_dir, scene)
+
+
+def _run(settings: Settings, run_dir: RunDir, stop: StopRequest, environ: Mapping[str, str], scene: ending.Scene) -> int:
+    """The stages, in the order the data flows."""
+    run_dir.clear_temporary()
+    launch.end_leftovers(run_dir.root)
+    shape = topology.resolve(settings.parallel, topology.available_cores(), topology.visible_gpus(environ))
+    crew = Crew(run_dir, shape, stop, environ, settings.limits.stall_timeout_s)
+    run_dirs.write_json(run_dir.settings, resolved.dump(settings))
+    with stop.interruptible():
+        attempt = start_attempt(settings)
+    if attempt is None:
+        logger.info("run %s is complete already; nothing to do", settings.run.name)
+        return COMPLETE
+    scene.attempt = attempt
+    context = RunContext(settings, run_dir, attempt, crew, Progress(sys.stderr, settings.run.log_format))
+    published = _stages(context, scene)
+    sys.stdout.write(summary.render(published, run_dir.report))
+    return COMPLETE
+
+
+def _stages(context: RunContext, scene: ending.Scene) -> PublishedRun:
+    with scene.stage(context, "fetch"):
+        fetched = fetch(context)
+    with scene.stage(context, "prepare"):
+        prepared = prepare(context, fetched)
+    with scene.stage(context, "train"):
+        trained = train(context, prepared)
+    with scene.stage(context, "evaluate"):
+        scored = evaluate(context, trained)
+    with scene.stage(context, "publish"):
+        return publish(context, fetched, scored, scene.timings)

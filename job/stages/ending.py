@@ -1,0 +1,97 @@
+"""How an attempt ends badly: one record for the machine, in every place where one looks, and plain words for the person."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from job import run_dir as run_dirs
+from job.errors import JobError, StopRequested
+from job.run_dir import RunDir
+from job.stages.context import RunContext
+from job.storage.commit import Attempt
+
+logger = logging.getLogger(__name__)
+TERMINATION_LOG = Path("/dev/termination-log")
+"""Where Kubernetes looks for a container's last words; there only when Kubernetes put it there."""
+MAX_BYTES = 4096
+NO_STORE = {76, 77}
+"""Outcomes after which the store is not written: it belongs to another attempt, or refuses us."""
+
+
+@dataclass
+class Scene:
+    """Where the attempt is: stage, attempt in the store, seconds of every finished stage."""
+
+    name: str
+    attempt: Attempt | None = None
+    timings: dict[str, float] = field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def stage(self, context: RunContext, name: str) -> Iterator[None]:
+        """Around one stage: names it, times it, looks for a stop request before it."""
+        self.name = name
+        context.stop.check()
+        context.progress.stage(name)
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.timings[name] = round(time.monotonic() - started, 3)
+
+
+def report(error: JobError, run_dir: RunDir | None, scene: Scene) -> int:
+    """Leave the failure record everywhere and return the exit code."""
+    if error.exit_code == 70:
+        logger.error("unexpected error", exc_info=error.__cause__)
+    record = _record(error, scene)
+    _to_store(error, scene, record)
+    line = json.dumps(record, ensure_ascii=False)
+    if run_dir is not None:
+        with contextlib.suppress(OSError):  # the disk may be what failed
+            run_dirs.write_json(run_dir.failure, record)
+    with contextlib.suppress(OSError):
+        if TERMINATION_LOG.exists():
+            TERMINATION_LOG.write_text(line)
+    sys.stderr.write(f"\njob: {error.message}\n{error.hint}\n{line}\n")
+    sys.stderr.flush()
+    return error.exit_code
+
+
+def _record(error: JobError, scene: Scene) -> dict[str, Any]:
+    """At most MAX_BYTES as JSON: the message is cut where it must be."""
+    attempt = scene.attempt
+    record: dict[str, Any] = {
+        "code": error.exit_code,
+        "name": error.name,
+        "message": error.message,
+        "hint": error.hint,
+        "stage": scene.name,
+        "step": attempt.last_step if attempt else None,
+        "last_commit": attempt.last_commit if attempt else None,
+        "attempt": attempt.number if attempt else None,
+    }
+    while len(json.dumps(record, ensure_ascii=False).encode()) > MAX_BYTES:
+        record["message"] = record["message"][: int(len(record["message"]) * 0.8)] + " ..."
+    return record
+
+
+def _to_store(error: JobError, scene: Scene, record: dict[str, Any]) -> None:
+    """The run's history says how the attempt ended; where even that fails, the outcome stays what it was."""
+    attempt = scene.attempt
+    if attempt is None or error.exit_code in NO_STORE:
+        return
+    try:
+        if isinstance(error, StopRequested):
+            attempt.stopped(record)
+        else:
+            attempt.failed(record)
+    except JobError as second:
+        logger.warning("the end of this attempt could not be written to the store: %s", second)

@@ -1,0 +1,128 @@
+"""Fetch: model, data and the checkpoint to continue from, once per node, verified, before any process starts."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from job import run_dir as run_dirs
+from job.errors import SettingsError
+from job.records import FetchedInputs, InputSource
+from job.settings import resolved
+from job.stages.context import RunContext, digest
+from job.storage import hub, snapshot, transfer, uri
+from job.storage.commit import ResumePoint
+from job.storage.options import StoreOptions
+
+SPLITS = ("train", "eval", "test")
+
+
+def fetch(context: RunContext) -> FetchedInputs:
+    """Bring everything from outside onto this node's disk; what is there already, and verified, stays.
+
+    Where a checkpoint is continued, branches on the Hub stay at the commits that the run began with.
+    """
+    with context.stop.interruptible():
+        resumed = _checkpoint(context)
+        pinned = resumed.manifest.extra["sources"] if resumed else {}
+        sources = {"model": _model(context, pinned.get("model", {}))}
+        for split in SPLITS:
+            uris = getattr(context.settings.data, f"{split}_uri")
+            if uris:
+                sources[f"data/{split}"] = _data(context, split, uris, pinned.get(f"data/{split}", {}))
+    fetched = FetchedInputs(
+        sources={role: source.as_dict() for role, source in sources.items()},
+        resumed_step=resumed.step if resumed else None,
+        resumed_data_fingerprint=resumed.manifest.data_fingerprint if resumed else "",
+    )
+    fetched.write(context.run_dir.marker("fetch"))
+    return fetched
+
+
+def _checkpoint(context: RunContext) -> ResumePoint | None:
+    shutil.rmtree(context.run_dir.checkpoints, ignore_errors=True)
+    expected = {"settings_fingerprint": resolved.fingerprint(context.settings)}
+    return context.attempt.find_resume(context.run_dir.input_checkpoint, expected)
+
+
+def _model(context: RunContext, pinned: Mapping[str, Any]) -> InputSource:
+    settings = context.settings.model
+    place = uri.parse(settings.uri)
+    revision = settings.revision or place.revision or None
+    request = digest([settings.uri, revision])
+
+    def get() -> InputSource:
+        if place.scheme == "hub":
+            if place.repo_type != "model":
+                raise SettingsError("JOB_MODEL__URI names a data set on the Hub.", "Give a model: hf://org/name.")
+            repo = hub.HubRepo("model", place.path, pinned.get("revision") or revision)
+            return hub.download_snapshot(repo, context.run_dir.input_model, _hub_options(context, "JOB_MODEL__URI", snapshot.MODEL_FILES))
+        shutil.rmtree(context.run_dir.input_model, ignore_errors=True)
+        return transfer.fetch_uri(settings.uri, context.run_dir.input_model, _options(context), allow=snapshot.MODEL_FILES)
+
+    return _once(context, "model", request, get)
+
+
+def _data(context: RunContext, split: str, uris: Sequence[str], pinned: Mapping[str, Any]) -> InputSource:
+    folder = context.run_dir.input_data(split)
+    places = [uri.parse(text) for text in uris]
+    from_hub = [place.scheme == "hub" for place in places]
+    variable = f"JOB_DATA__{split.upper()}_URI"
+    if any(from_hub) and len(uris) > 1:
+        raise SettingsError(f"{variable} names a Hub data set beside other sources.", "Give one Hub data set, or files and folders only.")
+
+    def get() -> InputSource:
+        if from_hub[0]:
+            repo = hub.HubRepo("dataset", places[0].path, pinned.get("revision") or places[0].revision or None)
+            source = hub.download_snapshot(repo, folder, _hub_options(context, variable, snapshot.DATA_FILES))
+        else:
+            source = _files(context, uris, folder)
+        files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+        listing = {"kind": "hub" if from_hub[0] else "files", "files": files, "uri": list(uris)}
+        run_dirs.write_json(folder.with_suffix(".json"), listing)
+        return source
+
+    return _once(context, f"data-{split}", digest(list(uris)), get)
+
+
+def _files(context: RunContext, uris: Sequence[str], folder: Path) -> InputSource:
+    """Files and folders from disk or store; of several sources each gets a folder of its own, so that equal names do not meet."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if len(uris) == 1:
+        return transfer.fetch_uri(uris[0], folder, _options(context))
+    entries = []
+    for number, text in enumerate(uris):
+        part = f"source-{number:04d}"
+        found = transfer.fetch_tree(text, folder / part, _options(context))
+        entries += [dataclasses.replace(entry, path=f"{part}/{entry.path}") for entry in found]
+    return transfer.describe(",".join(uris), entries)
+
+
+def _once(context: RunContext, name: str, request: str, get: Callable[[], InputSource]) -> InputSource:
+    """Fetch an input unless a former start on this node did, for the same request."""
+    marker = context.run_dir.marker(f"fetch-{name}")
+    if marker.exists():
+        record = run_dirs.read_json(marker)
+        if record["request"] == request:
+            return InputSource(**record["source"])
+        marker.unlink()
+    source = get()
+    run_dirs.write_json(marker, {"request": request, "source": source.as_dict()})
+    return source
+
+
+def _options(context: RunContext) -> StoreOptions:
+    return StoreOptions(timeout_s=context.settings.limits.store_timeout_s)
+
+
+def _hub_options(context: RunContext, variable: str, allow: tuple[str, ...]) -> hub.HubOptions:
+    token = context.settings.model.hub_token
+    return hub.HubOptions(
+        token=token.get_secret_value() if token else None,
+        timeout_s=context.settings.limits.store_timeout_s,
+        allow=allow,
+        variable=variable,
+    )

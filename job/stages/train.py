@@ -1,0 +1,69 @@
+"""Train: run the training program while its finished checkpoints are uploaded and committed beside it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from job import run_dir as run_dirs
+from job.cluster import supervise
+from job.errors import JobError
+from job.records import PreparedData, TrainResult
+from job.stages.context import RunContext
+from job.stages.uploader import Uploader
+
+
+def train(context: RunContext, prepared: PreparedData) -> TrainResult:
+    """Train to the end and commit the last checkpoint.
+
+    Raises:
+        StopRequested: after a stop request, when everything trained is committed.
+        FencedError: a newer attempt owns the run.
+        HopelessError: training diverged.
+    """
+    run_dir = context.run_dir
+    run_dirs.write_json(run_dir.attempt, {"number": context.attempt.number, "nonce": context.attempt.nonce})
+    uploader = Uploader(context)
+    tail = MetricsTail(run_dir.metrics)
+
+    def tick() -> None:
+        uploader.tick()
+        for record in tail.new():
+            context.progress.update({**_plan(run_dir.plan), **record})
+
+    run_dir.plan.unlink(missing_ok=True)
+    try:
+        supervise.run(context.crew, "train", tick, saves=True)
+    except JobError as outcome:
+        if outcome.exit_code != 76:
+            uploader.drain()
+        raise
+    uploader.drain()
+    context.progress.done(f"trained {prepared.num_examples['train']} examples")
+    return TrainResult.read(run_dir.root / "train.json")
+
+
+def _plan(path: Path) -> dict[str, Any]:
+    return dict(run_dirs.read_json(path)) if path.exists() else {}
+
+
+class MetricsTail:
+    """The records that were appended to a metrics file since the last look."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+
+    def new(self) -> list[dict[str, Any]]:
+        """Whole new lines only; a file that became shorter is read anew."""
+        if not self._path.exists():
+            return []
+        if self._path.stat().st_size < self._offset:
+            self._offset = 0
+        with self._path.open("rb") as file:
+            file.seek(self._offset)
+            content = file.read()
+        whole = content[: content.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        return [json.loads(line) for line in whole.splitlines()]
