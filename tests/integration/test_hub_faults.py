@@ -86,6 +86,15 @@ def test_a_file_that_is_always_cut_is_given_up(hub: MiniHub, download) -> None:
         download(options=replace(OPTIONS, timeout_s=1.0))
 
 
+def test_a_branch_that_stays_a_branch_is_not_downloaded(hub: MiniHub, download) -> None:
+    hub.add("model", "org/name", MODEL_CONTENT)
+    repo = hub.shelf.find("model", "org/name")
+    repo.branches["main"], repo.commits["main"] = "main", MODEL_CONTENT
+    with pytest.raises(UnavailableError, match="names no commit"):
+        download()
+    assert not hub.requests("resolve")
+
+
 def test_a_server_that_is_no_hub_is_told(hub: MiniHub, download) -> None:
     hub.fail(Fault("GET /api", ALWAYS, status=404))
     with pytest.raises(SettingsError, match="HF_ENDPOINT does not answer as a Hub does"):
