@@ -46,7 +46,11 @@ def plan(program: str, run_dir: Path, topology: Topology, environ: Mapping[str, 
         return Launch((sys.executable, *module), worker_environ(environ, topology))
     torchrun = (
         *("-m", "torch.distributed.run", f"--nnodes={topology.num_nodes}", f"--node-rank={topology.node_rank}"),
-        *(f"--nproc-per-node={topology.workers_per_node}", f"--master-addr={topology.main_address}", f"--master-port={free_port()}"),
+        *(
+            f"--nproc-per-node={topology.workers_per_node}",
+            f"--master-addr={topology.main_address}",
+            f"--master-port={free_port()}",
+        ),
     )
     return Launch((sys.executable, *torchrun, *module), worker_environ(environ, topology))
 
@@ -81,7 +85,12 @@ def start(launch: Launch, log: Path) -> subprocess.Popen[bytes]:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         return subprocess.Popen(
-            launch.argv, env=dict(launch.environ), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            launch.argv,
+            env=dict(launch.environ),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
 
 

@@ -77,7 +77,9 @@ class StopRequest:
     def check(self) -> None:
         """Raise `StopRequested` when a stop was requested."""
         if self.seen():
-            raise StopRequested(f"Stopped on request ({self.cause}); nothing that was trained is lost.", "Start the same run again to continue.")
+            raise StopRequested(
+                f"Stopped on request ({self.cause}); nothing that was trained is lost.", "Start the same run again to continue."
+            )
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         self.request(signal.Signals(number).name)

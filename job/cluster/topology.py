@@ -50,7 +50,9 @@ def resolve(settings: ParallelSettings, num_cores: int, num_gpus: int) -> Topolo
         SettingsError: when more is asked for than there is.
     """
     if settings.device == "cuda" and num_gpus == 0:
-        raise SettingsError("JOB_PARALLEL__DEVICE=cuda, and this machine shows no GPU.", "Use auto or cpu, or run where a GPU is visible.")
+        raise SettingsError(
+            "JOB_PARALLEL__DEVICE=cuda, and this machine shows no GPU.", "Use auto or cpu, or run where a GPU is visible."
+        )
     device = "cuda" if settings.device != "cpu" and num_gpus else "cpu"
     workers = _workers(settings, device, num_cores, num_gpus)
     threads = settings.threads_per_worker or max(1, num_cores // workers)
@@ -66,9 +68,13 @@ def _workers(settings: ParallelSettings, device: str, num_cores: int, num_gpus: 
             "Leave one of the two out.",
         )
     if settings.engine == "ddp" and workers == 1:
-        raise SettingsError("JOB_PARALLEL__ENGINE=ddp needs at least two workers.", "Raise JOB_PARALLEL__WORKERS_PER_NODE, or use single.")
+        raise SettingsError(
+            "JOB_PARALLEL__ENGINE=ddp needs at least two workers.", "Raise JOB_PARALLEL__WORKERS_PER_NODE, or use single."
+        )
     if device == "cuda" and workers > num_gpus:
-        raise SettingsError(f"{workers} workers are asked for, and this machine shows {num_gpus} GPUs.", "Lower JOB_PARALLEL__WORKERS_PER_NODE.")
+        raise SettingsError(
+            f"{workers} workers are asked for, and this machine shows {num_gpus} GPUs.", "Lower JOB_PARALLEL__WORKERS_PER_NODE."
+        )
     return workers
 
 
@@ -103,7 +109,9 @@ def visible_gpus(environ: Mapping[str, str], devices: Path = Path("/dev")) -> in
         return present
     names = [name.strip() for name in chosen.split(",")]
     invalid = {"", "-1"}
-    return sum(1 for _ in itertools.takewhile(lambda name: name not in invalid and not (name.isdigit() and int(name) >= present), names))
+    return sum(
+        1 for _ in itertools.takewhile(lambda name: name not in invalid and not (name.isdigit() and int(name) >= present), names)
+    )
 
 
 def worker_place(environ: Mapping[str, str] | None = None) -> WorkerPlace:

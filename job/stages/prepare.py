@@ -23,7 +23,7 @@ def prepare(context: RunContext, fetched: FetchedInputs) -> PreparedData:
     record = run_dir.prepared / "prepared.json"
     if not (marker.exists() and record.exists() and run_dirs.read_json(marker)["request"] == request):
         marker.unlink(missing_ok=True)
-        supervise.run(context.crew, "prepare")
+        supervise.run(context.crew.single(), "prepare")
         run_dirs.write_json(marker, {"request": request})
     prepared = PreparedData.read(record)
     identity = {

@@ -67,7 +67,9 @@ class Boundary:
         self._saved_step = 0
         self._saved_at = time.monotonic()
         # As a fraction: 1.1 epochs of 10 steps are 11 steps, and a little more in floating point.
-        self._eval_interval = Fraction(settings.eval.every_steps or Fraction(str(settings.eval.every_epochs)) * work.steps_per_epoch)
+        self._eval_interval = Fraction(
+            settings.eval.every_steps or Fraction(str(settings.eval.every_epochs)) * work.steps_per_epoch
+        )
 
     def continue_from(self, state: TrainState) -> None:
         """The checkpoint of this state exists already."""
@@ -86,7 +88,8 @@ class Boundary:
         if stop > 0 or interrupted:
             self._write(state)
             raise StopRequested(
-                f"Stopped on request after step {state.step}; nothing that was trained is lost.", "Start the same run again to continue."
+                f"Stopped on request after step {state.step}; nothing that was trained is lost.",
+                "Start the same run again to continue.",
             )
         every = self._settings.checkpoint.every_steps
         # A run that is done is written by `finish`, once: a step's checkpoint is never written twice.

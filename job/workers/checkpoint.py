@@ -142,7 +142,7 @@ class Checkpointer:
 
 @contextlib.contextmanager
 def _disk_errors(path: Path) -> Iterator[None]:
-    """safetensors hides what the disk said in its message; a full disk is no bug."""
+    """Takes out what safetensors hides in its message: what the disk said.  A full disk is no bug."""
     try:
         yield
     except SafetensorError as error:

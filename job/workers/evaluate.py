@@ -27,7 +27,7 @@ from job.workers.engine import Engine
 from job.workers.metrics.interval import main_interval
 from job.workers.predictions import mistakes, read_predictions, write_predictions
 from job.workers.program import Heartbeat, run_program
-from job.workers.scoring import Scores, score
+from job.workers.scoring import Examples, Scores, score
 from job.workers.tasks import make_task
 from job.workers.tasks.base import Task
 from job.workers.weights import load_published
@@ -66,7 +66,7 @@ class Scorer:
             StopRequested: on every rank, when any of them saw the stop request.
         """
         task, dataset, budget = self._subject.task, self._subject.dataset, self._subject.settings.eval.micro_batch_tokens
-        scores = score(self._engine, model.to(self._engine.device), task, dataset, budget, self._keep_going)
+        scores = score(self._engine, model.to(self._engine.device), Examples(task, dataset, budget), self._keep_going)
         if self._stopped:
             raise StopRequested(
                 "Asked to stop while the finished model was being scored.", "Start the run again: it continues with the evaluation."

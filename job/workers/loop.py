@@ -1,6 +1,6 @@
 """The training loop: cross the step boundary (evaluate, save, stop), then take one optimizer step.
 
-The loss of a step is the sum of weight × loss over all its examples divided by the sum of their weights, over all ranks and
+The loss of a step is the sum of weight times loss over all its examples divided by the sum of their weights, over all ranks and
 micro-batches: the same global batch gives the same update on any number of processes and micro-batches.
 """
 
@@ -32,7 +32,8 @@ class Parts:
 
     wrapped: torch.nn.Module
     optimizer: torch.optim.Optimizer
-    schedule: torch.optim.lr_scheduler.LRScheduler
+    learning_rate: Callable[[int], float]
+    """Of the step with this number."""
     task: Task
     feed: Feed
 
@@ -67,14 +68,18 @@ class Loop:
             HopelessError: when loss or gradients are not finite more often than allowed.
         """
         state = self.state
-        for step in self.parts.feed.stream(state.step, num_steps, self.settings.train.data_workers):
+        stream = self.parts.feed.stream(state.step, num_steps, self.settings.train.data_workers)
+        while state.step < num_steps:
             boundary.cross(state)
             if state.done:
                 break
             started = time.perf_counter()
+            step = next(stream)
             self._account(step, self.take_step(step), started)
-            if state.step % self.settings.train.log_every_steps == 0 or state.step == num_steps:
+            if state.step % self.settings.train.log_every_steps == 0:
                 record(self._flush_window())
+        if state.window.examples:
+            record(self._flush_window())
         boundary.finish(state)
 
     def take_step(self, step: Step) -> StepResult:
@@ -88,16 +93,17 @@ class Loop:
                 on_device = batch.to(engine.device)
                 micro_loss = parts.task.loss_sum(parts.wrapped(**on_device.inputs).logits, on_device)
                 # Replicas average their gradients, so each rank counts its share world_size times.
-                (micro_loss * (engine.world_size / weight)).backward()
+                torch.autograd.backward(micro_loss * (engine.world_size / weight))
             local_loss += micro_loss.detach()
         bound = self.settings.train.max_grad_norm or math.inf
         grad_norm = float(torch.nn.utils.clip_grad_norm_(parts.wrapped.parameters(), bound))
         (loss_sum,) = engine.sum([float(local_loss)])
         result = StepResult(loss_sum, weight, grad_norm)
+        for group in parts.optimizer.param_groups:
+            group["lr"] = parts.learning_rate(step.number)
         # Both numbers are sums over the ranks, so every rank decides the same.
         if result.finite:
             parts.optimizer.step()
-        parts.schedule.step()
         parts.optimizer.zero_grad(set_to_none=True)
         return result
 
@@ -125,7 +131,7 @@ class Loop:
         return {
             "train/loss": window.loss / window.weight if window.weight else None,
             "train/grad_norm": window.grad_norm,
-            "train/learning_rate": self.parts.schedule.get_last_lr()[0],
+            "train/learning_rate": self.parts.learning_rate(state.step - 1),
             "perf/tokens_per_second": window.tokens / seconds,
             "perf/examples_per_second": window.examples / seconds,
             "perf/padding_share": 1 - window.tokens / window.padded_tokens if window.padded_tokens else 0.0,
@@ -135,7 +141,9 @@ class Loop:
         state = self.state
         state.nonfinite_steps += 1
         ids = ", ".join(self.parts.feed.ids(step)[:8])
-        logger.warning("step %d: loss sum %s, gradient norm %s, no update; examples %s", state.step, result.loss_sum, result.grad_norm, ids)
+        logger.warning(
+            "step %d: loss sum %s, gradient norm %s, no update; examples %s", state.step, result.loss_sum, result.grad_norm, ids
+        )
         if state.nonfinite_steps > self.settings.train.max_nonfinite_steps:
             raise HopelessError(
                 f"Loss or gradients were not finite at step {state.step} (examples {ids} ...): training diverged. No update was made.",

@@ -1,11 +1,10 @@
-"""AdamW, its parameter groups and the learning-rate schedule."""
+"""AdamW and its parameter groups, and the learning rate: a function of the step's number, so nothing of it is saved."""
 
 from __future__ import annotations
 
 import math
 
 import torch
-from transformers import get_scheduler
 
 from job.settings.train import TrainSettings
 
@@ -32,10 +31,11 @@ def _decays(name: str) -> bool:
     return not lowered.endswith("bias") and not any(norm in lowered for norm in _NORMS)
 
 
-def make_schedule(optimizer: torch.optim.Optimizer, settings: TrainSettings, num_steps: int) -> torch.optim.lr_scheduler.LRScheduler:
-    """The course of the learning rate over ``num_steps`` optimizer steps."""
+def learning_rate(settings: TrainSettings, num_steps: int, step: int) -> float:
+    """Learning rate of optimizer step ``step``, counted from 0, of ``num_steps``: from zero up over the warm-up, then as scheduled."""
     warmup = settings.warmup_steps if settings.warmup_steps is not None else math.ceil(num_steps * settings.warmup_ratio)
-    schedule: torch.optim.lr_scheduler.LRScheduler = get_scheduler(
-        settings.schedule, optimizer, num_warmup_steps=warmup, num_training_steps=num_steps
-    )
-    return schedule
+    if step < warmup:
+        return settings.learning_rate * step / warmup
+    done = min(1.0, (step - warmup) / max(1, num_steps - warmup))
+    shares = {"linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2, "constant": 1.0}
+    return settings.learning_rate * shares[settings.schedule]

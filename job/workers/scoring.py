@@ -16,6 +16,8 @@ from job.workers.tasks.base import Batch, Task
 
 ROUND = 1024
 """Examples scored between two looks at whether to go on."""
+Part = tuple[tuple[int, ...], npt.NDArray[np.float32], npt.NDArray[Any]]
+"""Indices, logits and labels of one micro-batch."""
 
 
 @dataclass(frozen=True)
@@ -26,26 +28,33 @@ class Scores:
     labels: npt.NDArray[Any]
 
 
+@dataclass(frozen=True)
+class Examples:
+    """What is scored: a prepared split of N examples, the task that makes batches of it, padded tokens one rank holds at once."""
+
+    task: Task
+    dataset: Any
+    max_tokens: int
+
+
 def score(
-    engine: Engine, model: torch.nn.Module, task: Task, dataset: Any, budget: int, keep_going: Callable[[], bool] = lambda: True
+    engine: Engine, model: torch.nn.Module, examples: Examples, keep_going: Callable[[], bool] = lambda: True
 ) -> Scores | None:
     """Score a split.
 
     Args:
         engine: the group.
         model: the plain model, on the engine's device; it is put in evaluation mode and back.
-        task: makes batches.
-        dataset: prepared split of N examples.
-        budget: padded tokens one rank holds at once.
+        examples: the split.
         keep_going: asked on every rank between rounds; must answer the same on all of them.
 
     Returns:
         The scores on rank 0, None elsewhere, and None everywhere when ``keep_going`` said no.
     """
-    lengths = np.asarray(dataset["length"], dtype=np.int64)
+    lengths = np.asarray(examples.dataset["length"], dtype=np.int64)
     by_length = np.argsort(-lengths, kind="stable")
-    cut = Cut(max_tokens=budget)
-    found: list[tuple[tuple[int, ...], npt.NDArray[np.float32], npt.NDArray[Any]]] = []
+    cut = Cut(max_tokens=examples.max_tokens)
+    found: list[Part] = []
     was_training = model.training
     model.eval()
     for start in range(0, len(by_length), ROUND):
@@ -54,23 +63,21 @@ def score(
             return None
         plan = plan_step(by_length[start : start + ROUND], lengths, engine.world_size, cut)
         mine = [piece for piece in plan[engine.rank] if not piece.filler]
-        found += [_forward(engine, model, task, dataset, piece) for piece in mine]
+        found += [_forward(engine, model, examples, piece) for piece in mine]
     model.train(was_training)
     gathered = engine.gather(found)
     return None if gathered is None else _in_order([item for rank in gathered for item in rank], len(lengths))
 
 
-def _forward(
-    engine: Engine, model: torch.nn.Module, task: Task, dataset: Any, piece: MicroBatch
-) -> tuple[tuple[int, ...], npt.NDArray[np.float32], npt.NDArray[Any]]:
-    batch: Batch = task.collate([dataset[index] for index in piece.indices])
+def _forward(engine: Engine, model: torch.nn.Module, examples: Examples, piece: MicroBatch) -> Part:
+    batch = examples.task.collate([examples.dataset[index] for index in piece.indices])
     labels = batch.labels.numpy()
     with torch.no_grad(), engine.accelerator.autocast():
         logits = model(**batch.to(engine.device).inputs).logits
     return piece.indices, logits.float().cpu().numpy(), labels
 
 
-def _in_order(found: Sequence[tuple[tuple[int, ...], npt.NDArray[np.float32], npt.NDArray[Any]]], count: int) -> Scores:
+def _in_order(found: Sequence[Part], count: int) -> Scores:
     order = np.concatenate([np.asarray(indices) for indices, _, _ in found])
     if not np.array_equal(np.sort(order), np.arange(count)):
         raise AssertionError("an example was scored twice or not at all")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import shutil
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset, load_from_disk
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from job import run_dir as run_dirs
 from job.records import PreparedData, TrainResult
@@ -25,8 +26,9 @@ from job.workers.checkpoint import Checkpointer, read_weights, write_weights
 from job.workers.engine import Engine
 from job.workers.feed import Feed, Place
 from job.workers.loop import Loop, Parts
-from job.workers.optimizer import make_optimizer, make_schedule
+from job.workers.optimizer import learning_rate, make_optimizer
 from job.workers.program import Heartbeat, run_program
+from job.workers.scoring import Examples
 from job.workers.state import BestMetric, TrainState
 from job.workers.tasks import make_task
 from job.workers.tasks.base import Task
@@ -39,7 +41,7 @@ logger = logging.getLogger(__name__)
 class Trainee:
     """The model and all that trains it."""
 
-    model: torch.nn.Module
+    model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     parts: Parts
     state: TrainState
@@ -73,9 +75,9 @@ def build(run_dir: RunDir, settings: Settings, engine: Engine) -> Trainee:
     num_steps = total_steps(settings.train, feed.schedule.steps_per_epoch)
     wrapped = engine.wrap(model)
     optimizer = make_optimizer(model, settings.train)
-    parts = Parts(wrapped, optimizer, make_schedule(optimizer, settings.train, num_steps), task, feed)
+    parts = Parts(wrapped, optimizer, functools.partial(learning_rate, settings.train, num_steps), task, feed)
     checkpointer = Checkpointer(run_dir, model, optimizer, best)
-    return Trainee(model, tokenizer, parts, restore(run_dir, parts, checkpointer, engine), checkpointer, num_steps, best)
+    return Trainee(model, tokenizer, parts, restore(run_dir, checkpointer, engine), checkpointer, num_steps, best)
 
 
 def make_feed(dataset: Dataset, settings: Settings, task: Task, engine: Engine) -> Feed:
@@ -93,15 +95,13 @@ def total_steps(settings: TrainSettings, steps_per_epoch: int) -> int:
     return settings.max_steps or math.ceil(settings.epochs * steps_per_epoch)
 
 
-def restore(run_dir: RunDir, parts: Parts, checkpointer: Checkpointer, engine: Engine) -> TrainState:
-    """The state of the checkpoint in ``inputs/checkpoint``, taken over into ``parts``; a new state without one."""
+def restore(run_dir: RunDir, checkpointer: Checkpointer, engine: Engine) -> TrainState:
+    """The state of the checkpoint in ``inputs/checkpoint``, its tensors taken over; a new state without one."""
     if not run_dir.input_checkpoint.is_dir():
         if engine.is_main:
             run_dir.metrics.unlink(missing_ok=True)
         return TrainState()
-    state, schedule = checkpointer.read(run_dir.input_checkpoint, is_main=engine.is_main)
-    parts.schedule.last_epoch = schedule - 1
-    parts.schedule.step()
+    state = checkpointer.read(run_dir.input_checkpoint, is_main=engine.is_main)
     logger.info("continuing after step %d", state.step)
     engine.barrier()
     return state
@@ -120,7 +120,7 @@ def train(run_dir: RunDir, settings: Settings, engine: Engine, trainee: Trainee)
             metrics.append({"attempt": attempt, "step": state.step, "epoch": epoch, "time_s": state.seconds, **values})
 
     def save(state: TrainState) -> None:
-        checkpointer.write(state, parts.schedule.last_epoch)
+        checkpointer.write(state)
 
     stop = StopFile(engine, run_dir)
 
@@ -131,9 +131,9 @@ def train(run_dir: RunDir, settings: Settings, engine: Engine, trainee: Trainee)
     def keep_best() -> None:
         write_weights(trainee.model, checkpointer.best)
 
-    dataset = load_from_disk(str(run_dir.prepared / "eval"))
+    examples = Examples(parts.task, load_from_disk(str(run_dir.prepared / "eval")), settings.eval.micro_batch_tokens)
     validation = Validation(
-        engine, settings.eval, parts.task, trainee.model, dataset, trainee.best, keep_going=keep_going, keep_best=keep_best, record=record
+        engine, settings.eval, trainee.model, examples, trainee.best, keep_going=keep_going, keep_best=keep_best, record=record
     )
     boundary = Boundary(engine, settings, stop, Work(validation, save, parts.feed.schedule.steps_per_epoch), heartbeat.beat)
     boundary.continue_from(state)

@@ -11,7 +11,7 @@ import torch
 
 from job.settings.evaluation import EvalSettings
 from job.workers.engine import Engine
-from job.workers.scoring import score
+from job.workers.scoring import Examples, score
 from job.workers.state import BestMetric, TrainState
 from job.workers.tasks.base import Task
 
@@ -39,9 +39,8 @@ class Validation:
 
     engine: Engine
     settings: EvalSettings
-    task: Task
     model: torch.nn.Module
-    dataset: Any
+    examples: Examples
     best: BestMetric
     keep_going: Callable[[], bool]
     keep_best: Callable[[], None]
@@ -49,14 +48,16 @@ class Validation:
 
     def __call__(self, state: TrainState) -> bool:
         """Evaluate after ``state.step`` steps; False when a stop request interrupted it, and nothing changed."""
-        scores = score(self.engine, self.model, self.task, self.dataset, self.settings.micro_batch_tokens, self.keep_going)
-        metrics = self.engine.broadcast(self.task.metrics(scores.logits, scores.labels) if scores is not None else None)
+        scores = score(self.engine, self.model, self.examples, self.keep_going)
+        metrics = self.engine.broadcast(self.examples.task.metrics(scores.logits, scores.labels) if scores is not None else None)
         if metrics is None:
             return False
         state.evaluated_step = state.step
         if self.best.name is not None:
             value = metrics[self.best.name]
-            improved = state.observe(value, greater_is_better=self.best.greater_is_better, min_delta=self.settings.early_stopping_min_delta)
+            improved = state.observe(
+                value, greater_is_better=self.best.greater_is_better, min_delta=self.settings.early_stopping_min_delta
+            )
             if improved and self.engine.is_main:
                 self.keep_best()
         self.record({f"eval/{name}": value for name, value in metrics.items() if isinstance(value, int | float)})
