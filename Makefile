@@ -64,7 +64,7 @@ types: venv-dev
 	@$(BIN)/mypy
 
 imports: venv-dev
-	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/lint-imports --no-cache --no-logo
 
 house: venv-dev
 	@$(PYTEST) --quiet tests/house

@@ -61,6 +61,13 @@ def _parser() -> _Parser:
 
 
 def _run(_: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """The settings are read before the pipeline is imported: its storage clients alone take longer than the answer may."""
+    try:
+        root.load(environ)
+    except JobError as error:
+        from job.stages import ending
+
+        return ending.report(error, None, ending.Scene("settings"))
     from job import pipeline
 
     return pipeline.main(environ)
