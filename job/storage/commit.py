@@ -21,7 +21,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from job.errors import DeniedError
+from job.errors import DeniedError, JobError
 from job.storage import payload, resume
 from job.storage.base import Store
 from job.storage.journal import Journal
@@ -133,7 +133,12 @@ class Attempt(Journal):
         return f"{self.log.prefix}attempts/{self.nonce}/"
 
     def _commit(self, kind: str, name: str, folder: Path, manifest: Manifest, **fields: Any) -> LogEntry:
-        key = payload.upload(self.log.store, self._prefix + name, folder, manifest)
+        try:
+            key = payload.upload(self.log.store, self._prefix + name, folder, manifest)
+        except JobError:
+            # A newer attempt aborts the uploads it finds: then this is not the store's fault, and trying again would be wrong.
+            self.check_owner()
+            raise
         about = {"manifest": key, "manifest_sha256": manifest.sha256(), "size_bytes": manifest.size_bytes}
         return self.append(kind, step=manifest.step, **about, **fields)
 

@@ -45,10 +45,7 @@ class Journal:
                 entry = LogEntry(len(self.entries) + 1, kind, self.number, self.nonce, fields)
                 found = entry if self.log.put(entry) and self.fenced else self.log.read_one(entry.number)
                 if found.nonce != self.nonce and self.fenced:
-                    raise FencedError(
-                        f"Attempt {found.attempt} of this run began at {found.time}; this one, attempt {self.number}, has lost the run.",
-                        "Nothing to do: the newer attempt continues it. Two at once usually mean a job submitted twice.",
-                    )
+                    raise self._lost_to(found)
                 self.entries.append(found)
                 # Our own entry under this number: the reply to this append was lost, or that to an earlier one which was given up.
                 if found.to_bytes() == entry.to_bytes():
@@ -56,6 +53,20 @@ class Journal:
                 logger.warning(
                     "Entry %d of the log is taken (%s by attempt %d); going on.", found.number, found.kind, found.attempt
                 )
+
+    def check_owner(self) -> None:
+        """Ask whether the run is still this attempt's.
+
+        Raises:
+            FencedError: when a newer attempt owns it.
+        """
+        with self._lock:
+            number = len(self.entries) + 1
+            key = self.log.key(number)
+            if self.fenced and any(info.key == key for info in self.log.store.list(key)):
+                found = self.log.read_one(number)
+                if found.nonce != self.nonce:
+                    raise self._lost_to(found)
 
     def history(self) -> list[dict[str, Any]]:
         """One dict per attempt: ``number``, ``started``, ``steps`` (last one committed), and when or how it ended, by that name."""
@@ -82,3 +93,9 @@ class Journal:
     def last_commit(self) -> str | None:
         """The manifest of the newest commit, of any attempt."""
         return next((str(entry["manifest"]) for entry in reversed(self.entries) if entry.kind == "committed"), None)
+
+    def _lost_to(self, found: LogEntry) -> FencedError:
+        return FencedError(
+            f"Attempt {found.attempt} of this run began at {found.time}; this one, attempt {self.number}, has lost the run.",
+            "Nothing to do: the newer attempt continues it. Two at once usually mean a job submitted twice.",
+        )

@@ -20,7 +20,6 @@ from job.storage.base import MissingObjectError, ObjectInfo
 from job.storage.findings import Finding
 from job.storage.keys import check_key
 from job.storage.options import StoreOptions
-from job.storage.retry import Retries
 from job.storage.s3_bucket import Bucket
 from job.storage.s3_download import RangeReader, download
 from job.storage.s3_endpoint import check_endpoint, is_aws
@@ -38,20 +37,19 @@ def connect(options: StoreOptions, subject: str) -> S3Client:
     Raises:
         SettingsError: for an endpoint, region or profile that cannot be used.
     """
-    client = _client(_config(options), subject)
-    check_endpoint(client.meta.endpoint_url)
-    # A store of one's own rarely has a host name for every bucket.  What an AWS profile says about it goes first.
-    chosen = (getattr(client.meta.config, "s3", None) or {}).get("addressing_style")
-    if chosen or is_aws(client.meta.endpoint_url):
-        return client
-    client.close()
-    return _client(_config(options).merge(Config(s3={"addressing_style": "path"})), subject)
-
-
-def _client(config: Config, subject: str) -> S3Client:
-    # A session of its own: boto3's default one remembers the first credentials it saw, and is not safe to use from several threads.
-    once = Retries(timeout_s=0)
-    return once.call(lambda: boto3.Session().client("s3", config=config), partial(explain, subject=subject))
+    try:
+        # A session of its own: boto3's default one remembers the first credentials it saw, and is not safe among threads.
+        session = boto3.Session()
+        client = session.client("s3", config=_config(options))
+        check_endpoint(client.meta.endpoint_url)
+        # A store of one's own rarely has a host name for every bucket.  What an AWS profile says about it goes first.
+        chosen = (getattr(client.meta.config, "s3", None) or {}).get("addressing_style")
+        if chosen or is_aws(client.meta.endpoint_url):
+            return client
+        client.close()
+        return session.client("s3", config=_config(options).merge(Config(s3={"addressing_style": "path"})))
+    except Exception as error:
+        raise explain(error, subject).error from error
 
 
 def _config(options: StoreOptions) -> Config:

@@ -124,7 +124,10 @@ def _start(stack: contextlib.ExitStack, folder: Path, environment: dict[str, str
     wait_until(lambda: says("1 up", "osd", "stat"), *osd)
     gateway = start("rgw", "radosgw", "-f", "-n", "client.admin")
     wait_until(lambda: answers(base) and answers(base + 3), *gateway)
-    _call(["radosgw-admin", "user", "create", "--uid", "test", "--display-name", "test", "--access-key", KEY, "--secret", SECRET], environment)
+    _call(
+        ["radosgw-admin", "user", "create", "--uid", "test", "--display-name", "test", "--access-key", KEY, "--secret", SECRET],
+        environment,
+    )
 
 
 def _call(command: list[str], environment: dict[str, str]) -> str:

@@ -113,5 +113,3 @@ def _configure(folder: Path, proxy_port: int, storage_ports: dict[str, int]) -> 
         f"[filter:{name}]\nuse = egg:swift#{'memcache' if name == 'cache' else name}\n{_OPTIONS.get(name, '')}" for name in _FILTERS
     )
     (folder / "proxy.conf").write_text(_PROXY.format(port=proxy_port, pipeline=" ".join(_FILTERS), **values) + filters)
-
-
