@@ -42,7 +42,8 @@ def choose_format(files: Sequence[DataFile], data: DataSettings) -> FormattedFil
         DataError: when no file is there, an ending is unknown, or the files are of several formats.
     """
     used = [file for file in files if not _beside_the_data(file)]
-    notes = [f"{file.name} was ignored: it is about the data." for file in files if file not in used]
+    beside = [file.name for file in files if _beside_the_data(file)]
+    notes = [f"{len(beside):,} files were ignored, being about the data: {', '.join(beside[:5])}."] if beside else []
     if not used:
         raise DataError(f"No data file among {len(files)} fetched files.", "Point JOB_DATA__TRAIN_URI at files that hold data.")
     kind = _by_ending(used) if data.format == "auto" else data.format

@@ -79,7 +79,7 @@ def draw_stratified(strata: Strata, size: int, generator: np.random.Generator) -
     """
     classes, counts = np.unique(strata, return_counts=True)
     exact = counts * size / len(strata)
-    quota = np.minimum(np.floor(exact).astype(np.int64), np.maximum(counts - 1, 0))
+    quota = np.floor(exact).astype(np.int64)
     # What rounding left over goes to the largest remainders; ties by the order of the classes.
     by_remainder = np.argsort(-(exact - np.floor(exact)), kind="stable")
     for spare in (1, 0):

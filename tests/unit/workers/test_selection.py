@@ -30,8 +30,8 @@ def parts(given: Source) -> list[list[int]]:
 
 
 def test_every_row_is_in_one_part():
-    given = source(["x", "", None, " \n\u00a0", "x", "x", "", "y"], ["a", "a", "b", "b", None, "z", None, "b"])
-    assert parts(given) == [[0, 7], [1, 2, 3, 6], [4], [5]]
+    given = source(["x", "", None, " \n\u00a0", "x", "x", "", "y", ""], ["a", "a", "b", "b", None, "z", None, "b", "z"])
+    assert parts(given) == [[0, 7], [1, 2, 3, 6, 8], [4], [5]]
 
 
 def test_a_pair_is_empty_when_either_text_is():

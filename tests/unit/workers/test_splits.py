@@ -78,9 +78,11 @@ def test_subsets_are_drawn_and_counted():
 
 
 def test_a_class_of_one_example_stays_in_training():
-    labels = ["a"] * 9 + ["b"] * 10 + ["c"]
-    for seed in range(20):
-        assert 19 in split(labels, eval_fraction=0.3, split_seed=seed)["train"].rows
+    labels = ["a"] * 10 + ["b"] * 10 + ["c"]
+    for seed in range(5):
+        splits = split(labels, eval_fraction=0.8, split_seed=seed)
+        assert 20 in splits["train"].rows
+        assert len(splits["eval"].rows) == 17
 
 
 @pytest.mark.parametrize("labels", [[0.5 * at for at in range(40)], [["a"], ["a", "b"]] * 20])
