@@ -8,7 +8,7 @@ import pytest
 import sklearn.metrics as sk
 from scipy.special import softmax
 
-from job.workers.metrics.single_label import compute
+from job.workers.metrics.single_label import _calibration, compute
 
 NAMES = ["a", "b", "c"]
 
@@ -60,6 +60,11 @@ def test_calibration_by_hand():
     assert table["accuracy"][0] is None
     assert table["confidence"][0] is None
     assert found["ece"] == pytest.approx((abs(1 - 0.6) + abs(0 - 0.65) + 2 * abs(0.5 - 0.91)) / 4, abs=1e-8)
+
+
+def test_a_bin_includes_its_upper_edge():
+    edges = np.linspace(0, 1, 16)
+    assert _calibration(edges[[9, 15]], np.array([True, True]))["counts"] == [0] * 8 + [1] + [0] * 5 + [1]
 
 
 def test_binary_roc_auc_is_of_the_second_class():

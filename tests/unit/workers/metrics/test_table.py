@@ -19,6 +19,7 @@ def test_every_single_number_has_a_direction_and_the_other_way_round(problem):
     numbers = {name for name, value in found.items() if isinstance(value, float)}
     directed = {*table._GREATER[problem], *table._SMALLER[problem]}
     assert numbers == directed
+    assert not {*table._GREATER[problem]} & {*table._SMALLER[problem]}
     assert table.main_metric(problem) in numbers
 
 
