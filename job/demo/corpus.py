@@ -21,7 +21,7 @@ NUM_TRAIN, NUM_TEST = 6000, 1000
 SEED = 7
 POSITIVE_SHARE = 0.56
 WRONG_LABEL_SHARE = 0.03
-NEGATED_SHARE = 0.12
+NEGATED_SHARE = 0.10
 TYPO_SHARE = 0.012
 """Share of the words with a typing error."""
 
@@ -75,7 +75,7 @@ class _Writer:
         self.liked = generator.random() < POSITIVE_SHARE
 
     def review(self) -> Review:
-        opinions = 1 + min(int(self.generator.expovariate(0.5)), 6)
+        opinions = 1 + min(int(self.generator.expovariate(0.35)), 7)
         sentences = [self._opinion_sentence() for _ in range(opinions)]
         filler = min(int(self.generator.lognormvariate(0.2, 1.1)) - 1, 18)
         for _ in range(filler):

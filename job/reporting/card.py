@@ -19,9 +19,29 @@ from job.reporting.sections.headline import facts, headline, metric_name
 from job.reporting.sections.scores import all_metrics, classes
 
 HUB_TASK = "text-classification"
-CARD_METRICS = ("accuracy", "f1_macro", "f1_micro", "f1_weighted", "subset_accuracy", "mcc", "roc_auc", "mse", "mae", "pearson", "spearman", "r2")
+CARD_METRICS = (
+    "accuracy",
+    "f1_macro",
+    "f1_micro",
+    "f1_weighted",
+    "subset_accuracy",
+    "mcc",
+    "roc_auc",
+    "mse",
+    "mae",
+    "pearson",
+    "spearman",
+    "r2",
+)
 """Metrics that go into the header, where the bundle has them."""
-HUB_METRICS = {"f1_macro": "f1", "f1_micro": "f1", "f1_weighted": "f1", "pearson": "pearsonr", "spearman": "spearmanr", "mcc": "matthews_correlation"}
+HUB_METRICS = {
+    "f1_macro": "f1",
+    "f1_micro": "f1",
+    "f1_weighted": "f1",
+    "pearson": "pearsonr",
+    "spearman": "spearmanr",
+    "mcc": "matthews_correlation",
+}
 """Our metrics by the names that the Hub's metric pages have; the others are called the same."""
 SHOWN_SETTINGS = (
     "epochs", "max_steps", "learning_rate", "schedule", "warmup_ratio", "weight_decay", "max_grad_norm", "global_batch_size",
@@ -33,7 +53,13 @@ PLACEHOLDER = "path/or/hub-name/of/this/model"
 def render(bundle: ReportBundle) -> str:
     """The card as Markdown with its YAML header; parts that the bundle does not have are left out."""
     shown = bundle.masked()
-    environment = Environment(loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)  # noqa: S701, E501
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # noqa: S701 - this is Markdown; the `cell` filter escapes for it
+    )
     environment.filters["cell"] = cell
     body = environment.get_template("card.md.j2").render(
         name=shown.name,
@@ -57,7 +83,8 @@ def header(bundle: ReportBundle) -> ModelCardData:
     results = eval_results(bundle)
     return ModelCardData(
         base_model=base_model(bundle) or None,
-        datasets=sorted({name for role, source in bundle.sources.items() if role != "model" and (name := hub_name(source))}) or None,
+        datasets=sorted({name for role, source in bundle.sources.items() if role != "model" and (name := hub_name(source))})
+        or None,
         eval_results=results or None,
         library_name="transformers",
         license="unknown",
@@ -116,12 +143,12 @@ def cell(text: object) -> str:
 
 
 def _where(source: dict[str, Any]) -> str:
-    return "a model from the local disk" if str(source.get("uri", "")).startswith(("/", "file:", ".")) else str(source.get("uri", ""))
+    return (
+        "a model from the local disk" if str(source.get("uri", "")).startswith(("/", "file:", ".")) else str(source.get("uri", ""))
+    )
 
 
 def _example(bundle: ReportBundle) -> str:
     """What one puts into the pipeline: one text, or two."""
     pair = bundle.settings.get("data", {}).get("text_pair_column")
     return '{"text": "A text.", "text_pair": "Another text."}' if pair else '"A text to classify."'
-
-

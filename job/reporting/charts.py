@@ -16,7 +16,7 @@ from job.reporting.scale import Scale, covering, ticks
 
 WIDTH, HEIGHT = 360.0, 216.0
 LEFT, RIGHT, TOP, BOTTOM = 44.0, 12.0, 14.0, 28.0
-LABEL_WIDTH, LABEL_HEIGHT = 62.0, 13.0
+LABEL_WIDTH, LABEL_HEIGHT, LETTER_WIDTH = 62.0, 13.0, 6.4
 MAX_POINTS, SMOOTH_FROM = 400, 60
 
 Points = Sequence[tuple[float, float]]
@@ -33,12 +33,16 @@ class Words:
 
 @dataclass(frozen=True)
 class Series:
-    """One curve: its name, (step, value) points in order, and its colour class (``one`` or ``two``)."""
+    """One curve: its name, (step, value) points in order, its colour class (``one`` or ``two``), and how it is drawn.
+
+    ``dots`` marks each point of a short curve; ``noisy`` allows a running mean over a long one.
+    """
 
     label: str
     points: Points
     colour: str = "one"
     dots: bool = False
+    noisy: bool = True
 
 
 @dataclass(frozen=True)
@@ -66,12 +70,14 @@ class Frame:
     def bottom(self, values: Sequence[float], unit: str) -> list[Markup]:
         """Values below the horizontal axis; the unit stands with the last one."""
         place = HEIGHT - BOTTOM + 17
-        marks = [svg.text((self.x(value), place), formats.compact(value), anchor="middle") for value in values[:-1]]
-        if values:
-            last = f"{formats.compact(values[-1])} {unit}"
-            room = 3.2 * len(last)
-            marks.append(svg.text((min(self.x(values[-1]), WIDTH - 2 - room), place), last, anchor="middle"))
-        return marks
+        if not values:
+            return []
+        last = f"{formats.compact(values[-1])} {unit}".strip()
+        room = LETTER_WIDTH / 2 * len(last)
+        at = min(self.x(values[-1]), WIDTH - room)
+        others = [value for value in values[:-1] if self.x(value) + 1.5 * LABEL_HEIGHT < at - room]
+        marks = [svg.text((self.x(value), place), formats.compact(value), anchor="middle") for value in others]
+        return [*marks, svg.text((at, place), last, anchor="middle")]
 
 
 def curves(words: Words, series: Sequence[Series], *, best: float | None = None, zero: bool = False) -> Markup | None:
@@ -114,18 +120,19 @@ def smoothed(points: Points, window: int) -> Points:
     values = [value for _, value in points]
     half = [min(window // 2, at, len(points) - 1 - at) for at in range(len(points))]
     return [
-        (step, sum(values[at - reach : at + reach + 1]) / (2 * reach + 1)) for at, ((step, _), reach) in enumerate(zip(points, half, strict=True))
+        (step, sum(values[at - reach : at + reach + 1]) / (2 * reach + 1))
+        for at, ((step, _), reach) in enumerate(zip(points, half, strict=True))
     ]
 
 
 def _curve(frame: Frame, one: Series) -> list[Markup]:
     """The line; a long and restless one is drawn faint, with its running mean over it."""
     points = thinned(one.points)
-    if one.dots and len(points) <= 30:
+    if len(points) == 1 or (one.dots and len(points) <= 30):
         hints = [f"step {formats.count(step)}: {formats.metric(value)}" for step, value in points]
         marks = [svg.dot(frame.at(point), 2.6, f"dot {one.colour}", hint) for point, hint in zip(points, hints, strict=True)]
         return [svg.path(map(frame.at, points), f"curve {one.colour}"), *marks]
-    if len(points) < SMOOTH_FROM:
+    if len(points) < SMOOTH_FROM or not one.noisy:
         return [svg.path(map(frame.at, points), f"curve {one.colour}")]
     mean = smoothed(points, max(5, len(points) // 20))
     return [svg.path(map(frame.at, points), f"curve faint {one.colour}"), svg.path(map(frame.at, mean), f"curve {one.colour}")]

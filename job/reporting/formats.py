@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-MISSING = "–"
+MISSING = "\N{EN DASH}"
 """Stands where there is no value."""
 
 
@@ -17,7 +17,7 @@ def metric(value: Any) -> str:
     if size != 0 and (size < 1e-4 or size >= 1e7):
         return f"{value:.2e}"
     digits = 4 if 0 < size < 0.1 else 3 if size < 100 else 1
-    return f"{value:.{digits}f}"
+    return f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def count(value: Any) -> str:
@@ -62,14 +62,14 @@ def size(num_bytes: Any) -> str:
 
 
 def compact(value: float) -> str:
-    """An axis label: as short as it can be without being wrong (``0.25``, ``1e-5``, ``20k``)."""
+    """An axis label: as short as it can be without being wrong (``0.25``, ``5e-3``, ``20k``)."""
     if value == 0:
         return "0"
     if abs(value) >= 1e6:
         return f"{value / 1e6:g}M"
-    if abs(value) >= 1e4:
+    if abs(value) >= 1e3:
         return f"{value / 1e3:g}k"
-    if abs(value) < 1e-3:
+    if abs(value) < 1e-2:
         mantissa, exponent = f"{value:.3e}".split("e")
         return f"{float(mantissa):g}e{int(exponent)}"
-    return f"{value:.6g}".replace("-", "−")
+    return f"{value:.6g}".replace("-", "\N{MINUS SIGN}")

@@ -20,11 +20,17 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     # AWS access keys: four letters for the kind, sixteen for the key.
     (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"), MASK),
     (re.compile(r"(?i)\b(AWS_(?:SECRET_ACCESS_KEY|SESSION_TOKEN)|HF_TOKEN|HUGGING_FACE_HUB_TOKEN)(\s*[=:]\s*)\S+"), rf"\1\2{MASK}"),
-    (re.compile(r"(?i)\b((?:proxy-)?authorization['\"]?\s*[:=]\s*['\"]?(?:bearer|basic|aws4-hmac-sha256)\s+)[^\s'\"]+"), rf"\1{MASK}"),
+    (
+        re.compile(r"(?i)\b((?:proxy-)?authorization['\"]?\s*[:=]\s*['\"]?(?:bearer|basic|aws4-hmac-sha256)\s+)[^\s'\"]+"),
+        rf"\1{MASK}",
+    ),
     # user:password@ in a URL, up to the last @ before the path.
     (re.compile(r"([a-z][a-z0-9+.-]*://)[^\s/@'\"]+(?:@[^\s/@'\"]*)*@", re.IGNORECASE), rf"\1{MASK}@"),
     # Signed URLs: whoever holds the signature may read.
-    (re.compile(r"(?i)([?&](?:X-Amz-(?:Signature|Credential|Security-Token)|Signature|AWSAccessKeyId|token)=)[^\s&'\"]+"), rf"\1{MASK}"),
+    (
+        re.compile(r"(?i)([?&](?:X-Amz-(?:Signature|Credential|Security-Token)|Signature|AWSAccessKeyId|token)=)[^\s&'\"]+"),
+        rf"\1{MASK}",
+    ),
 )
 
 

@@ -45,7 +45,9 @@ def lengths(words: Words, edges: Sequence[float], counts: Sequence[int], cut: in
         x = frame.x(cut)
         late = x > frame.x.end - 80
         parts.append(svg.line((x, TOP), (x, HEIGHT - BOTTOM), "mark"))
-        parts.append(svg.text((x - 4 if late else x + 4, TOP + 7), f"cut at {formats.count(cut)}", "note", "end" if late else "start"))
+        parts.append(
+            svg.text((x - 4 if late else x + 4, TOP + 7), f"cut at {formats.count(cut)}", "note", "end" if late else "start")
+        )
     return svg.drawing((WIDTH, HEIGHT), words.title, words.description, parts)
 
 
@@ -102,17 +104,16 @@ def comparison(words: Words, estimates: Sequence[Estimate], bounds: tuple[float,
         parts.append(svg.line((scale(value), 4), (scale(value), bottom), "grid"))
         parts.append(svg.text((scale(value), bottom + 15), formats.compact(value), anchor="middle"))
     for row, one in enumerate(estimates):
-        parts += _row(scale, one, ROW_HEIGHT * row, "one" if row == 0 else "two")
+        parts += _row(scale, one, ROW_HEIGHT * row, "one" if row == 0 else "rest")
     return svg.drawing((WIDTH, bottom + 22), words.title, words.description, parts)
 
 
 def _row(scale: Scale, one: Estimate, top: float, colour: str) -> list[Markup]:
-    """Name above, then the dot on its line, with the interval as a bar."""
+    """Name above, then the dot on its line between the ends of its interval."""
     y, x = top + 31, scale(one.value)
     parts = [svg.text((scale.start, top + 16), f"{one.label}  {formats.metric(one.value)}", f"name {colour}")]
     parts.append(svg.line((scale.start, y), (scale.end, y), "track"))
     if one.low is not None and one.high is not None:
         parts.append(svg.line((scale(one.low), y), (scale(one.high), y), f"interval {colour}"))
-    return [*parts, svg.dot((x, y), 5.0, f"dot {colour}")]
-
-
+        parts += [svg.line((scale(end), y - 8), (scale(end), y + 8), f"interval {colour}") for end in (one.low, one.high)]
+    return [*parts, svg.dot((x, y), 4.0, f"dot {colour}")]

@@ -6,9 +6,12 @@ anything from outside.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from job.reporting.bundle import ReportBundle
 from job.reporting.sections.data import data
@@ -17,6 +20,7 @@ from job.reporting.sections.provenance import provenance
 from job.reporting.sections.scores import scores
 from job.reporting.sections.training import training
 
+_UNIT = re.compile(r"(?<=\d) (?=(?:[kMGT]?B|s|min|h|%)\b|%)")
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -24,7 +28,12 @@ def render(bundle: ReportBundle) -> str:
     """The report as an HTML page.  Parts that the bundle does not have are left out."""
     shown = bundle.masked()
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_unbroken,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     return environment.get_template("report.html.j2").render(
         name=shown.name,
@@ -34,3 +43,8 @@ def render(bundle: ReportBundle) -> str:
         data=data(shown),
         provenance=provenance(shown),
     )
+
+
+def _unbroken(value: Any) -> Any:
+    """A number stays on one line with its unit."""
+    return _UNIT.sub("\N{NO-BREAK SPACE}", value) if isinstance(value, str) and not isinstance(value, Markup) else value

@@ -22,12 +22,13 @@ class Scale:
 
 
 def ticks(low: float, high: float, target: int = 4) -> list[float]:
-    """Round numbers from ``low`` to ``high``: steps of 1, 2 or 5 times a power of ten, about ``target`` of them."""
+    """Round numbers from ``low`` to ``high``, about ``target`` of them: steps of 1, 2 or 5 times a power of ten."""
     if not high > low:
         return [low]
     raw = (high - low) / target
     power = 10.0 ** math.floor(math.log10(raw))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999)
+    # The nearest of them by ratio: the bounds between 1, 2, 5 and 10 are their geometric means.
+    step = power * next(factor for factor, bound in ((1, 2**0.5), (2, 10**0.5), (5, 50**0.5), (10, 11)) if raw / power < bound)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [_clean(number * step, step) for number in range(first, last + 1)]
 
@@ -44,9 +45,12 @@ def covering(values: Iterable[float], *, zero: bool = False) -> tuple[float, flo
     if high <= low:
         pad = abs(low) * 0.1 or 1.0
         low, high = (low if zero else low - pad), high + pad
-    marks = ticks(low, high)
-    step = marks[1] - marks[0] if len(marks) > 1 else high - low
-    return _clean(math.floor(low / step + 1e-9) * step, step), _clean(math.ceil(high / step - 1e-9) * step, step)
+    # A wider range may have wider steps, so once more until the ends stay where they are.
+    for _ in range(3):
+        marks = ticks(low, high)
+        step = marks[1] - marks[0] if len(marks) > 1 else high - low
+        low, high = _clean(math.floor(low / step + 1e-9) * step, step), _clean(math.ceil(high / step - 1e-9) * step, step)
+    return low, high
 
 
 def _clean(value: float, step: float) -> float:

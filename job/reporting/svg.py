@@ -38,7 +38,7 @@ def drawing(size: tuple[float, float], title: str, description: str, children: I
         viewBox=f"0 0 {width:g} {height:g}",
         role="img",
         aria_label=f"{title}. {description}",
-        style=f"max-width:{width * 1.5:g}px",
+        style=f"max-width:{width * 1.25:g}px",
     )
 
 

@@ -7,6 +7,7 @@ that the demo runs the same way as every other run.
 from __future__ import annotations
 
 import csv
+import math
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -59,7 +60,11 @@ def train_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
 
 
 def make_model(vocabulary_size: int) -> DistilBertModel:
-    """Two layers of width 128 with random weights, the same ones each time."""
+    """Two layers of width 128 with random weights, the same ones each time.
+
+    Positions begin as small sinusoids: with so little data, words have to be the same wherever they stand, and "the word before"
+    has to be easy to find.
+    """
     torch.manual_seed(SEED)
     config = DistilBertConfig(
         vocab_size=vocabulary_size,
@@ -73,7 +78,18 @@ def make_model(vocabulary_size: int) -> DistilBertModel:
         seq_classif_dropout=0.1,
         pad_token_id=0,
     )
-    return DistilBertModel(config)
+    model = DistilBertModel(config)
+    positions = model.embeddings.position_embeddings.weight
+    with torch.no_grad():
+        positions.copy_(sinusoids(*positions.shape) * config.initializer_range / 2)
+    return model
+
+
+def sinusoids(num_positions: int, width: int) -> torch.Tensor:
+    """Sines and cosines of ``num_positions`` positions, from fast to slow, [num_positions, width]."""
+    rates = torch.exp(-math.log(10_000.0) * torch.arange(0, width, 2) / width)
+    angles = torch.arange(num_positions)[:, None] * rates
+    return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,9 @@ def curve_records(num_steps: int = 960, every: int = 10, seed: int = 3) -> list[
         if step % 80 == 0:
             scored = 0.945 - 0.4 * math.exp(-step / 220) - 0.00001 * max(0, step - 700)
             evaluation = 0.2 + 0.5 * math.exp(-step / 200) + 0.00012 * max(0, step - 560)
-            records.append({"attempt": 1, "step": step, "eval/loss": evaluation, "eval/accuracy": scored, "eval/f1_macro": scored - 0.004})
+            records.append(
+                {"attempt": 1, "step": step, "eval/loss": evaluation, "eval/accuracy": scored, "eval/f1_macro": scored - 0.004}
+            )
     return records
 
 
@@ -108,7 +110,10 @@ def single_label() -> ReportBundle:
             },
             "duplicates": {"within_train": 14, "eval_in_train": 2, "test_in_train": 0, "test_in_eval": 0},
             "leaked_share": {"eval": 0.003, "test": 0.0},
-            "notes": ["Labels are names: negative, positive, in alphabetical order.", "10 % of the training data is set aside for validation."],
+            "notes": [
+                "Labels are names: negative, positive, in alphabetical order.",
+                "10 % of the training data is set aside for validation.",
+            ],
         },
         train={
             "step": 960,
@@ -117,7 +122,13 @@ def single_label() -> ReportBundle:
             "best_metric": "accuracy",
             "best_value": 0.9383,
             "num_parameters": 571_266,
-            "engine": {"kind": "ddp", "wrapped_class": "DistributedDataParallel", "world_size": 2, "device": "cpu", "precision": "bf16"},
+            "engine": {
+                "kind": "ddp",
+                "wrapped_class": "DistributedDataParallel",
+                "world_size": 2,
+                "device": "cpu",
+                "precision": "bf16",
+            },
         },
         evaluation={
             "split": "test",
@@ -144,7 +155,9 @@ def single_label() -> ReportBundle:
 def multi_label() -> ReportBundle:
     """Several labels with long names, no curves of validation, no mistakes."""
     names = ["science", "politics and society", "sport", "a label of a very long name that no column was made for"]
-    per_label = {name: {"precision": 0.8, "recall": 0.7, "f1": 0.75, "support": 90 - at, "roc_auc": 0.9} for at, name in enumerate(names)}
+    per_label = {
+        name: {"precision": 0.8, "recall": 0.7, "f1": 0.75, "support": 90 - at, "roc_auc": 0.9} for at, name in enumerate(names)
+    }
     whole = single_label()
     return ReportBundle(
         name="topics",
@@ -153,7 +166,14 @@ def multi_label() -> ReportBundle:
             "split": "eval",
             "num_examples": 100,
             "main_metric": "f1_micro",
-            "metrics": {"subset_accuracy": 0.61, "f1_micro": 0.74, "f1_macro": 0.69, "roc_auc": None, "log_loss": 0.3, "per_label": per_label},
+            "metrics": {
+                "subset_accuracy": 0.61,
+                "f1_micro": 0.74,
+                "f1_macro": 0.69,
+                "roc_auc": None,
+                "log_loss": 0.3,
+                "per_label": per_label,
+            },
             "interval": {"metric": "f1_micro", "value": 0.74, "low": 0.7, "high": 0.78, "level": 0.9, "samples": 1000},
             "baselines": {"majority": {"f1_micro": 0.4}},
         },
@@ -171,7 +191,14 @@ def many_classes(number: int = 40) -> ReportBundle:
     return ReportBundle(
         name="intents",
         prepared={"problem": "single_label", "labels": names},
-        evaluation={"split": "test", "num_examples": 1000, "main_metric": "accuracy", "metrics": metrics, "interval": {}, "baselines": {}},
+        evaluation={
+            "split": "test",
+            "num_examples": 1000,
+            "main_metric": "accuracy",
+            "metrics": metrics,
+            "interval": {},
+            "baselines": {},
+        },
     )
 
 
@@ -180,7 +207,11 @@ def regression() -> ReportBundle:
     return ReportBundle(
         name="stars",
         prepared={"problem": "regression", "labels": []},
-        ledger={"splits": {"train": {"examples_in": 10, "examples_kept": 10, "tokens_in": 90, "tokens_kept": 90, "label_range": [1.0, 5.0]}}},
+        ledger={
+            "splits": {
+                "train": {"examples_in": 10, "examples_kept": 10, "tokens_in": 90, "tokens_kept": 90, "label_range": [1.0, 5.0]}
+            }
+        },
         evaluation={
             "split": "test",
             "num_examples": 200,
@@ -226,6 +257,12 @@ def _mistakes() -> list[dict]:
     ]
     sides = (("negative", "positive"), ("positive", "negative"))
     return [
-        {"id": f"test-{17 * at}", "text": text, "label": sides[at % 2][0], "prediction": sides[at % 2][1], "score": 0.999 - at / 300}
+        {
+            "id": f"test-{17 * at}",
+            "text": text,
+            "label": sides[at % 2][0],
+            "prediction": sides[at % 2][1],
+            "score": 0.999 - at / 300,
+        }
         for at, text in enumerate(texts * 2)
     ]

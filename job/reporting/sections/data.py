@@ -46,9 +46,15 @@ def data(bundle: ReportBundle) -> dict[str, Any]:
         "quantiles": quantiles(splits),
         "labels": labels(splits),
         "figures": [figure for figure in (_lengths(split, entry, bundle) for split, entry in splits.items()) if figure],
-        "duplicates": [f"{formats.count(number)} {PAIRS.get(pair, pair)}" for pair, number in bundle.ledger.get("duplicates", {}).items() if number],
+        "duplicates": [
+            f"{formats.count(number)} {PAIRS.get(pair, pair)}"
+            for pair, number in bundle.ledger.get("duplicates", {}).items()
+            if number
+        ],
         "notes": [str(note) for note in bundle.ledger.get("notes", [])],
-        "longest": [(SPLITS.get(split, split), example) for split, entry in splits.items() for example in entry.get("longest", [])[:5]],
+        "longest": [
+            (SPLITS.get(split, split), example) for split, entry in splits.items() for example in entry.get("longest", [])[:5]
+        ],
     }
 
 
@@ -71,7 +77,9 @@ def _count(entry: dict[str, Any], key: str) -> str:
 def quantiles(splits: dict[str, Any]) -> Table:
     """Lengths in tokens before anything is cut."""
     keys = [key for key in QUANTILES if any(key in entry.get("length_quantiles", {}) for entry in splits.values())]
-    rows = [(QUANTILES[key], *(formats.count(entry.get("length_quantiles", {}).get(key)) for entry in splits.values())) for key in keys]
+    rows = [
+        (QUANTILES[key], *(formats.count(entry.get("length_quantiles", {}).get(key)) for entry in splits.values())) for key in keys
+    ]
     return Table("Length in tokens", ["", *_heads(splits)], rows)
 
 

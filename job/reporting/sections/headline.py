@@ -14,6 +14,7 @@ BOUNDED = ("accuracy", "precision", "recall", "f1", "roc_auc")
 """Beginnings (or, for accuracy, endings) of metrics that lie between 0 and 1."""
 BASELINES = {"majority": "Always the same answer", "untrained": "Before training"}
 BASELINES_SHORT = {"majority": "always the same answer", "untrained": "the model before training"}
+ROLES = {"data/train": "Training data", "data/eval": "Validation data", "data/test": "Test data"}
 PROBLEMS = {"single_label": "one label of {}", "multi_label": "any of {} labels", "regression": "a number"}
 
 
@@ -28,7 +29,17 @@ def headline(bundle: ReportBundle) -> dict[str, Any]:
 
 def metric_name(key: str) -> str:
     """A metric as one reads it: ``f1_macro`` → ``F1 macro``."""
-    words = {"f1": "F1", "roc": "ROC", "auc": "AUC", "mcc": "MCC", "ece": "ECE", "mse": "MSE", "rmse": "RMSE", "mae": "MAE", "r2": "R²"}
+    words = {
+        "f1": "F1",
+        "roc": "ROC",
+        "auc": "AUC",
+        "mcc": "MCC",
+        "ece": "ECE",
+        "mse": "MSE",
+        "rmse": "RMSE",
+        "mae": "MAE",
+        "r2": "R²",
+    }
     return " ".join(words.get(word, word) for word in key.split("_"))
 
 
@@ -85,7 +96,7 @@ def facts(bundle: ReportBundle) -> list[tuple[str, str]]:
         ("Model", _source(model)),
         ("Parameters", formats.count(parameters) if parameters else ""),
         ("Task", _task(bundle)),
-        *((f"{role.removeprefix('data/').capitalize()} data", _source(source)) for role, source in bundle.sources.items() if role != "model"),
+        *((ROLES.get(role, role), _source(source)) for role, source in bundle.sources.items() if role != "model"),
         ("Examples", _examples(bundle)),
         ("Method", _method(bundle)),
         ("Engine", _engine(bundle.train.get("engine", {}))),
@@ -118,7 +129,9 @@ def _task(bundle: ReportBundle) -> str:
 
 def _examples(bundle: ReportBundle) -> str:
     names = {"train": "training", "eval": "validation", "test": "test"}
-    return ", ".join(f"{formats.count(number)} {names.get(split, split)}" for split, number in bundle.prepared.get("num_examples", {}).items())
+    return ", ".join(
+        f"{formats.count(number)} {names.get(split, split)}" for split, number in bundle.prepared.get("num_examples", {}).items()
+    )
 
 
 def _method(bundle: ReportBundle) -> str:
@@ -126,7 +139,9 @@ def _method(bundle: ReportBundle) -> str:
     if not train:
         return str(method)
     weights = "all weights" if method == "full" else str(method)
-    rate = f"learning rate {formats.compact(train['learning_rate'])}, {train.get('schedule', '')}" if "learning_rate" in train else ""
+    rate = (
+        f"learning rate {formats.compact(train['learning_rate'])}, {train.get('schedule', '')}" if "learning_rate" in train else ""
+    )
     batch = f"{formats.count(train['global_batch_size'])} examples a step" if "global_batch_size" in train else ""
     return ", ".join(filter(None, [weights, rate, batch]))
 
@@ -149,5 +164,9 @@ def _published(bundle: ReportBundle) -> str:
     if "best_step" not in train:
         return ""
     chosen = train.get("best_metric", "none")
-    why = f", best validation {metric_name(chosen)} {formats.metric(train.get('best_value'))}" if chosen != "none" else ", the last one"
+    why = (
+        f", best validation {metric_name(chosen)} {formats.metric(train.get('best_value'))}"
+        if chosen != "none"
+        else ", the last one"
+    )
     return f"step {formats.count(train['best_step'])}{why}"

@@ -17,7 +17,9 @@ def provenance(bundle: ReportBundle) -> dict[str, Any]:
     """Everything that one looks up rather than reads."""
     longest = max(bundle.timings.values(), default=0.0) or 1.0
     return {
-        "timings": [(stage, formats.duration(seconds), round(100 * seconds / longest, 1)) for stage, seconds in bundle.timings.items()],
+        "timings": [
+            (stage, formats.duration(seconds), round(100 * seconds / longest, 1)) for stage, seconds in bundle.timings.items()
+        ],
         "attempts": attempts(bundle),
         "sources": sources(bundle),
         "versions": Table("Versions", ("Package", "Version"), list(bundle.versions.items()), numeric=False),
@@ -29,7 +31,12 @@ def attempts(bundle: ReportBundle) -> Table:
     """Every start of the run and how it ended."""
     last = bundle.attempts[-1] if bundle.attempts else None
     rows = [
-        (formats.count(attempt.get("number")), _time(attempt.get("started")), _end(attempt, attempt is last), _steps(attempt.get("steps")))
+        (
+            formats.count(attempt.get("number")),
+            _time(attempt.get("started")),
+            _end(attempt, attempt is last),
+            _steps(attempt.get("steps")),
+        )
         for attempt in bundle.attempts
     ]
     return Table("Attempts", ("Attempt", "Started", "Ended", "Last commit"), rows, numeric=False)

@@ -43,6 +43,7 @@ def scores(bundle: ReportBundle) -> dict[str, Any]:
         "classes": classes(metrics),
         "classes_left_out": max(0, len(_per_class(metrics)) - MAX_CLASSES),
         "calibration": _calibration(metrics),
+        "numbers": bundle.problem == "regression",
         "mistakes": [_mistake(mistake, bundle.problem) for mistake in bundle.mistakes[:MAX_MISTAKES]],
     }
 
@@ -51,7 +52,9 @@ def all_metrics(bundle: ReportBundle) -> Table:
     """Every metric that is one number, beside the baselines."""
     metrics, baselines = bundle.evaluation.get("metrics", {}), bundle.evaluation.get("baselines", {})
     # The same number twice says nothing: for classification the loss is the log loss.
-    shown = [key for key, value in metrics.items() if isinstance(value, int | float) and not (key == "log_loss" and "loss" in metrics)]
+    shown = [
+        key for key, value in metrics.items() if isinstance(value, int | float) and not (key == "log_loss" and "loss" in metrics)
+    ]
     columns = ("Metric", "This model", "Majority", "Untrained")
     sides = (metrics, baselines.get("majority", {}), baselines.get("untrained", {}))
     return Table("All metrics", columns, [(metric_name(key), *(formats.metric(side.get(key)) for side in sides)) for key in shown])
@@ -74,7 +77,9 @@ def confusions(counts: list[list[int]], labels: list[str]) -> Table:
         if true != said and number
     ]
     pairs.sort(key=lambda pair: -pair[0])
-    rows = [(true, said, formats.count(number), formats.share(number, whole)) for number, whole, true, said in pairs[:MAX_CONFUSIONS]]
+    rows = [
+        (true, said, formats.count(number), formats.share(number, whole)) for number, whole, true, said in pairs[:MAX_CONFUSIONS]
+    ]
     return Table("Most frequent confusions", ("True label", "Predicted", "Examples", "Of the true label"), rows)
 
 
@@ -86,7 +91,9 @@ def classes(metrics: dict[str, Any]) -> Table:
     """Precision, recall and F1 of each class, those with most examples first."""
     found = sorted(_per_class(metrics).items(), key=lambda item: -item[1].get("support", 0))[:MAX_CLASSES]
     keys = ("precision", "recall", "f1")
-    rows = [(name, *(formats.metric(values.get(key)) for key in keys), formats.count(values.get("support"))) for name, values in found]
+    rows = [
+        (name, *(formats.metric(values.get(key)) for key in keys), formats.count(values.get("support"))) for name, values in found
+    ]
     return Table("Each label", ("Label", "Precision", "Recall", "F1", "Examples"), rows)
 
 

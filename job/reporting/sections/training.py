@@ -53,7 +53,7 @@ def _score(bundle: ReportBundle) -> Figure | None:
 
 def _rate(bundle: ReportBundle) -> Figure | None:
     points = bundle.curve("train/learning_rate")
-    chart = curves(Words("Learning rate", _ends("It", points)), [Series("learning rate", points)], zero=True)
+    chart = curves(Words("Learning rate", _ends("It", points)), [Series("learning rate", points, noisy=False)], zero=True)
     return Figure("Learning rate", chart) if chart else None
 
 
@@ -72,10 +72,11 @@ def _throughput(bundle: ReportBundle) -> Figure | None:
 
 
 def _padding(bundle: ReportBundle) -> Figure | None:
-    points = [(step, 100 * value) for step, value in bundle.curve("perf/padding_share")]
-    chart = curves(Words("Padding, per cent", _ends("It", points)), [Series("padding", points)], zero=True)
-    mean = sum(value for _, value in points) / len(points) if points else 0.0
-    return Figure("Padding, per cent", chart, f"Share of the computed tokens that are padding. Mean {formats.share(mean, 100)}.") if chart else None
+    title, points = "Padding, per cent", [(step, 100 * value) for step, value in bundle.curve("perf/padding_share")]
+    chart = curves(Words(title, _ends("It", points)), [Series("padding", points)], zero=True)
+    mean = sum(value for _, value in points) / max(1, len(points))
+    note = f"Share of the computed tokens that are padding. Mean {formats.share(mean, 100)}."
+    return Figure(title, chart, note) if chart else None
 
 
 def _ends(name: str, points: list[tuple[float, float]]) -> str:

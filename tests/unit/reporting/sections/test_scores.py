@@ -1,0 +1,45 @@
+from job.reporting.bundle import ReportBundle
+from job.reporting.sections import scores
+from tests.support import bundles
+
+
+def test_matrix_shares_are_of_the_row():
+    rows = scores.scores(bundles.single_label())["matrix"]
+    assert [(label, [(cell.text, cell.percent, cell.right) for cell in cells]) for label, cells in rows] == [
+        ("negative", [("404", 92, True), ("34", 8, False)]),
+        ("positive", [("29", 5, False), ("533", 95, True)]),
+    ]
+
+
+def test_too_many_classes_for_a_matrix_are_listed_by_confusion():
+    shown = scores.scores(bundles.many_classes())
+    assert shown["matrix"] == []
+    assert len(shown["confusions"].rows) == scores.MAX_CONFUSIONS
+
+
+def test_most_frequent_confusion_comes_first():
+    table = scores.confusions([[5, 1, 0], [7, 1, 0], [0, 2, 8]], ["a", "b", "c"])
+    assert [row[:3] for row in table.rows] == [("b", "a", "7"), ("c", "b", "2"), ("a", "b", "1")]
+
+
+def test_every_scalar_metric_stands_beside_the_baselines_once():
+    rows = {row[0]: row[1:] for row in scores.all_metrics(bundles.single_label()).rows}
+    assert rows["accuracy"] == ("0.937", "0.562", "0.471")
+    assert "log loss" not in rows
+    assert "confusion matrix" not in rows
+
+
+def test_labels_of_several_numbers_and_none():
+    multi = scores.scores(bundles.multi_label())["mistakes"][0]
+    assert (multi["label"], multi["prediction"]) == ("science", "none")
+    number = scores.scores(bundles.regression())["mistakes"][0]
+    assert (number["label"], number["prediction"], number["score"]) == ("1.000", "4.812", "off by 3.812")
+
+
+def test_empty_bins_are_no_points():
+    assert scores.scores(bundles.single_label())["calibration"].chart.count("<circle") == 8
+
+
+def test_no_evaluation_is_no_scores():
+    shown = scores.scores(ReportBundle("x"))
+    assert not any((shown["all"], shown["matrix"], shown["confusions"], shown["classes"], shown["calibration"], shown["mistakes"]))
