@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import NoReturn
 
 from job import cli
 
@@ -13,5 +14,16 @@ def main() -> int:
     return cli.main(sys.argv[1:], os.environ)
 
 
+def console() -> NoReturn:
+    """Run the command line and end the process.
+
+    Transfers that a stop request abandoned run in threads, which an ordinary exit would wait for.
+    """
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    console()

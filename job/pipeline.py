@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
 from job import run_dir as run_dirs
 from job.cluster import launch, topology
@@ -45,7 +43,7 @@ def main(environ: Mapping[str, str]) -> int:
     except JobError as error:
         return ending.report(error, None, ending.Scene("settings"))
     logs.setup(settings.run.log_format, sys.stderr, {"run": settings.run.name}, secret_values(settings, environ))
-    run_dir = RunDir(Path(os.path.abspath(settings.run.dir)) / settings.run.name)
+    run_dir = RunDir(settings.run.dir.resolve() / settings.run.name)
     scene = ending.Scene("start")
     deadline = None if settings.run.time_limit_s is None else started + settings.run.time_limit_s - settings.run.grace_s
     stop = StopRequest(run_dir.stop, deadline)

@@ -1,6 +1,8 @@
 """What one stage hands to the next: frozen records, each also a completion marker on disk.
 
     Settings → FetchedInputs → PreparedData → TrainResult → EvalReport → PublishedRun
+
+They hold plain JSON values, so that a record on disk is the record.
 """
 
 from __future__ import annotations

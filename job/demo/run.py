@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from job import pipeline
 from job.cluster import launch, topology
 from job.demo.corpus import write_data
 from job.demo.settings import demo_environ
@@ -22,7 +20,7 @@ def main(environ: Mapping[str, str]) -> int:
     Returns:
         The pipeline's exit code.
     """
-    folder = Path(os.path.abspath("runs")) / "demo"
+    folder = Path("runs").resolve() / "demo"
     chosen = {**demo_environ(folder), **environ}
     root.load(chosen)
     shutil.rmtree(folder, ignore_errors=True)
@@ -36,4 +34,6 @@ def main(environ: Mapping[str, str]) -> int:
     process = launch.start(command, log)
     if process.wait() != 0:
         raise CrashError(f"The demo's model and corpus could not be made; {log} says why.")
+    from job import pipeline  # late: a wrong setting is answered before
+
     return pipeline.main(chosen)

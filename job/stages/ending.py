@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 TERMINATION_LOG = Path("/dev/termination-log")
 """Where Kubernetes looks for a container's last words; there only when Kubernetes put it there."""
 MAX_BYTES = 4096
+CUT = " ..."
 NO_STORE = {76, 77}
 """Outcomes after which the store is not written: it belongs to another attempt, or refuses us."""
 
@@ -78,8 +79,12 @@ def _record(error: JobError, scene: Scene) -> dict[str, Any]:
         "last_commit": attempt.last_commit if attempt else None,
         "attempt": attempt.number if attempt else None,
     }
-    while len(json.dumps(record, ensure_ascii=False).encode()) > MAX_BYTES:
-        record["message"] = record["message"][: int(len(record["message"]) * 0.8)] + " ..."
+    over = len(json.dumps(record, ensure_ascii=False).encode()) - MAX_BYTES
+    for name in ("message", "hint"):
+        if over > 0:
+            kept = record[name].encode()[: -over - len(CUT)].decode(errors="ignore") if len(record[name].encode()) > over + len(CUT) else ""
+            record[name] = kept + CUT
+            over = len(json.dumps(record, ensure_ascii=False).encode()) - MAX_BYTES
     return record
 
 

@@ -14,8 +14,8 @@ from job.records import FetchedInputs, InputSource
 from job.settings import resolved
 from job.stages.context import RunContext, digest
 from job.storage import hub, snapshot, transfer, uri
-from job.storage.commit import ResumePoint
 from job.storage.options import StoreOptions
+from job.storage.resume import ResumePoint
 
 SPLITS = ("train", "eval", "test")
 
@@ -52,16 +52,17 @@ def _model(context: RunContext, pinned: Mapping[str, Any]) -> InputSource:
     settings = context.settings.model
     place = uri.parse(settings.uri)
     revision = settings.revision or place.revision or None
-    request = digest([settings.uri, revision])
+    files = snapshot.MODEL_CONFIG_FILES if settings.from_config else snapshot.MODEL_FILES
+    request = digest([settings.uri, revision, files])
 
     def get() -> InputSource:
         if place.scheme == "hub":
             if place.repo_type != "model":
                 raise SettingsError("JOB_MODEL__URI names a data set on the Hub.", "Give a model: hf://org/name.")
             repo = hub.HubRepo("model", place.path, pinned.get("revision") or revision)
-            return hub.download_snapshot(repo, context.run_dir.input_model, _hub_options(context, "JOB_MODEL__URI", snapshot.MODEL_FILES))
+            return hub.download_snapshot(repo, context.run_dir.input_model, _hub_options(context, "JOB_MODEL__URI", files))
         shutil.rmtree(context.run_dir.input_model, ignore_errors=True)
-        return transfer.fetch_uri(settings.uri, context.run_dir.input_model, _options(context), allow=snapshot.MODEL_FILES)
+        return transfer.fetch_uri(settings.uri, context.run_dir.input_model, _options(context), allow=files)
 
     return _once(context, "model", request, get)
 

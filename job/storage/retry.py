@@ -33,7 +33,7 @@ class Retries:
     """A retry policy: exponential back-off with full jitter.
 
     Args:
-        timeout_s: seconds after the first try when no further one begins.
+        timeout_s: seconds after the first failure when no further try begins; a long transfer that breaks is tried again too.
         base_s: mean of the first pause is half of it; each further one doubles it up to ``cap_s``.
     """
 
@@ -50,14 +50,16 @@ class Retries:
         Raises:
             JobError: ``explain``'s, of the last failure, when it is not transient or time is up.
         """
-        began, tries = self.clock(), 0
+        failing_since, tries = None, 0
         while True:
             try:
                 return action()
             except Exception as error:
                 failure = explain(error)
+                now = self.clock()
+                failing_since = now if failing_since is None else failing_since
                 pause_s = max(failure.retry_after_s, self.jitter.uniform(0, min(self.cap_s, self.base_s * 2**tries)))
-                if not failure.transient or self.clock() - began + pause_s > self.timeout_s:
+                if not failure.transient or now - failing_since + pause_s > self.timeout_s:
                     raise failure.error from error
                 logger.warning("%s Trying again in %.1f s.", failure.error.message, pause_s)
             tries = min(tries + 1, 30)

@@ -86,8 +86,12 @@ def fetch_files(store: Store, objects: Sequence[ObjectInfo], prefix: str, folder
         raise LocalIOError(
             f"The inputs at {store.uri} need {needed} bytes and {free} are free.", "Point JOB_RUN__DIR at a larger disk."
         )
-    with ThreadPoolExecutor(_THREADS, thread_name_prefix="fetch") as pool:
+    pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="fetch")
+    try:
         return list(pool.map(partial(_fetch, store), objects, paths, targets))
+    finally:
+        # After a stop request nobody waits for the transfers under way: what they write has a temporary name.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def fetch_tree(

@@ -24,7 +24,6 @@ from job.settings.root import Settings
 from job.workers.baselines import constant_logits
 from job.workers.boundary import StopFile
 from job.workers.engine import Engine
-from job.workers.metrics.interval import main_interval
 from job.workers.predictions import mistakes, read_predictions, write_predictions
 from job.workers.program import Heartbeat, run_program
 from job.workers.scoring import Examples, Scores, score
@@ -125,6 +124,8 @@ def published_model(subject: Subject) -> torch.nn.Module:
 
 def make_report(subject: Subject, scores: Scores, untrained: Scores) -> EvalReport:
     """Metrics, interval and baselines of the scored split."""
+    from job.workers.metrics.interval import main_interval  # brings scikit-learn, which the other ranks need not load
+
     task, prepared, settings = subject.task, subject.prepared, subject.settings
     training_labels = (
         load_from_disk(str(subject.run_dir.prepared / "train"))["label"][:] if prepared.problem == "regression" else None

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy.typing as npt
 
 from job.errors import SettingsError
-from job.workers.metrics import multi_label, regression, single_label
 
 Compute = Callable[[npt.NDArray[Any], npt.NDArray[Any], Sequence[str]], dict[str, Any]]
 
-_MODULES: dict[str, Compute] = {
-    "single_label": single_label.compute,
-    "multi_label": multi_label.compute,
-    "regression": regression.compute,
-}
 _AVERAGED = [f"{kind}_{average}" for kind in ("precision", "recall", "f1") for average in ("macro", "micro", "weighted")]
 _GREATER: dict[str, list[str]] = {
     "single_label": ["accuracy", "balanced_accuracy", *_AVERAGED, "mcc", "roc_auc"],
@@ -42,7 +37,10 @@ def compute(problem: str, logits: npt.NDArray[Any], labels: npt.NDArray[Any], na
         labels: [N] class ids, [N, C] of 0 and 1, or [N] numbers.
         names: the C label names; unused for regression.
     """
-    return _MODULES[problem](logits, labels, names)
+    # scikit-learn takes seconds to import, and most ranks and programs never compute a metric.
+    module = importlib.import_module(f"job.workers.metrics.{problem}")
+    compute_metrics: Compute = module.compute
+    return compute_metrics(logits, labels, names)
 
 
 def main_metric(problem: str) -> str:

@@ -17,8 +17,10 @@ from job.records import PreparedData
 
 @dataclass(frozen=True)
 class Batch:
-    """One micro-batch: ``inputs`` go to the model as keywords; ``labels`` [B] or [B, C]; ``weights`` [B], the share of each
-    example in the loss (0 for a filler that keeps ranks in step)."""
+    """One micro-batch: ``inputs`` go to the model as keywords; ``labels`` [B] or [B, C].
+
+    ``weights`` [B] is the share of each example in the loss, 0 for a filler that keeps ranks in step.
+    """
 
     inputs: dict[str, torch.Tensor]
     labels: torch.Tensor

@@ -1,0 +1,71 @@
+"""The job as a user or a scheduler runs it: `python -m job run` as a process, with an environment, a signal, an exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How one start of the job ended."""
+
+    code: int
+    output: str
+    seconds: float
+
+    @property
+    def failure(self) -> dict[str, Any]:
+        """The record on the last line of standard error."""
+        return dict(json.loads(self.output.strip().splitlines()[-1]))
+
+
+def start(environ: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+    """Start the job in the background; its output goes to ``log``."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("JOB_")}
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "job", "run"],
+            env={**clean, "PYTHONPATH": str(ROOT), **environ},
+            cwd=log.parent,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def run(environ: Mapping[str, str], log: Path, *, stop_after_s: float | None = None, timeout_s: float = 300) -> Ended:
+    """Run the job to its end, with a SIGTERM on the way when asked."""
+    began = time.monotonic()
+    process = start(environ, log)
+    try:
+        if stop_after_s is not None:
+            try:
+                process.wait(stop_after_s)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGTERM)
+        code = process.wait(timeout_s)
+    finally:
+        process.kill()
+    return Ended(code, log.read_text(errors="replace"), time.monotonic() - began)
+
+
+def log_entries(store: Path, name: str) -> list[dict[str, Any]]:
+    """The run's history in a ``file://`` store."""
+    return [json.loads(path.read_bytes()) for path in sorted((store / name / "log").glob("*.json"))]
+
+
+def published(store: Path, name: str) -> Path:
+    """The folder of the published model in a ``file://`` store."""
+    entry = next(entry for entry in log_entries(store, name) if entry["kind"] == "published")
+    return store / Path(entry["fields"]["manifest"]).parent
