@@ -129,7 +129,9 @@ def _walk(folder: Path, above: str, beginning: str = "") -> Iterator[tuple[str, 
     """(key, path) of every file below ``folder`` in names that begin so.  Unlike `os.walk` it raises on a folder that cannot be read."""
     if not folder.is_dir():
         return
-    for entry in os.scandir(folder):
+    with os.scandir(folder) as found:
+        entries = [*found]
+    for entry in entries:
         if entry.name.startswith(TEMPORARY_PREFIX) or not entry.name.startswith(beginning):
             continue
         if entry.is_dir(follow_symlinks=False):

@@ -17,6 +17,9 @@ class StoreOptions:
     timeout_s: float = 300.0
     """Seconds over which one failing request is tried again."""
 
+    backoff_s: float = 0.2
+    """Seconds that the pause before the second try is at most; it doubles with every further one."""
+
     connect_timeout_s: float = 10.0
     """Seconds to wait for a connection."""
 

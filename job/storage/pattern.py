@@ -32,6 +32,6 @@ def _piece(found: re.Match[str]) -> str:
     if piece == "?":
         return "[^/]"
     if piece.startswith("[") and len(piece) > 1:
-        inside = piece[1:-1].replace("\\", r"\\")
+        inside = re.sub(r"([\\\[&~|])", r"\\\1", piece[1:-1])
         return f"(?!/)[^{inside[1:]}]" if inside.startswith("!") else f"(?!/)[{inside}]"
     return re.escape(piece)

@@ -13,7 +13,7 @@ from functools import partial
 from threading import Barrier
 from typing import Protocol, runtime_checkable
 
-from job.errors import DeniedError, JobError, SettingsError
+from job.errors import DeniedError, SettingsError
 from job.storage.base import Store
 from job.storage.findings import Finding, attempt
 
@@ -138,10 +138,6 @@ def _delete(store: Store, prefix: str) -> str:
         store.abort_uploads(prefix)
     except DeniedError:
         return ""  # named by the findings about listing
-    problem = ""
     for key in keys:
-        try:
-            store.delete(key)
-        except JobError as error:
-            problem = error.message
-    return problem
+        store.delete(key)
+    return ""

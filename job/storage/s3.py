@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.config import Config
 
+from job.errors import SettingsError
 from job.storage import s3_examine
 from job.storage.base import MissingObjectError, ObjectInfo
 from job.storage.findings import Finding
@@ -48,6 +49,11 @@ def connect(options: StoreOptions, subject: str) -> S3Client:
             return client
         client.close()
         return session.client("s3", config=_config(options).merge(Config(s3={"addressing_style": "path"})))
+    except ValueError as error:
+        raise SettingsError(
+            f"boto3 cannot be configured for {subject} ({type(error).__name__}).",
+            "Check AWS_ENDPOINT_URL (https://host:port), AWS_REGION and the AWS profile.",
+        ) from error
     except Exception as error:
         raise explain(error, subject).error from error
 

@@ -33,7 +33,7 @@ class Bucket:
 
     def request(self, action: Callable[[], Any], key: str) -> Any:
         """Run one request; ``key`` is for the message."""
-        return Retries(self.options.timeout_s).call(action, partial(explain, subject=self.uri(key)))
+        return Retries(self.options.timeout_s, self.options.backoff_s).call(action, partial(explain, subject=self.uri(key)))
 
     def uri(self, key: str) -> str:
         return f"s3://{self.name}/{key}"

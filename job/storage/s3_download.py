@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -43,7 +44,7 @@ class RangeReader:
         def get() -> Head:
             reply = self.bucket.client.get_object(Bucket=self.bucket.name, Key=self.key, ChecksumMode="ENABLED")
             size, body = reply["ContentLength"], reply["Body"]
-            with body:
+            with closing(body):  # a body's own context manager hands out the stream beneath it, without checks and error mapping
                 # To its end, where it fits: there botocore compares the checksum that the store sent along.
                 data = body.read() if size <= self.bucket.options.part_bytes else body.read(self.bucket.options.part_bytes)
             self._check(reply, data, size)
@@ -62,7 +63,7 @@ class RangeReader:
 
         def get() -> bytes:
             reply = self.bucket.client.get_object(Bucket=self.bucket.name, Key=self.key, Range=f"bytes={start}-{stop - 1}")
-            with reply["Body"] as body:
+            with closing(reply["Body"]) as body:
                 data = body.read()
             if reply["ETag"] != head.etag or not str(reply.get("ContentRange", "")).endswith(f"/{head.size_bytes}"):
                 raise DataError(

@@ -1,0 +1,25 @@
+import pytest
+
+from job.errors import DeniedError, SettingsError, UnavailableError
+from job.storage.findings import Finding, attempt
+
+
+def raising(error):
+    def action():
+        raise error
+
+    return action
+
+
+def test_what_works_what_does_not_and_why():
+    assert attempt("x", lambda: "") == Finding("x", ok=True)
+    assert attempt("x", lambda: "broken", required=False) == Finding("x", ok=False, detail="broken", required=False)
+    assert attempt("x", raising(SettingsError("501")), is_fence=True) == Finding("x", ok=False, detail="501", is_fence=True)
+    assert attempt("x", raising(DeniedError("403"))) == Finding("x", ok=False, detail="403", is_denied=True)
+
+
+def test_no_answer_says_nothing_about_a_capability():
+    with pytest.raises(UnavailableError):
+        attempt("x", raising(UnavailableError("503")))
+    with pytest.raises(ZeroDivisionError):
+        attempt("x", raising(ZeroDivisionError()))

@@ -1,0 +1,72 @@
+import pytest
+
+from job.storage.local import LocalStore
+from job.storage.log import LogEntry
+from job.storage.retention import delete_payload, fruitless_attempts, live_commits, payload_folder, superseded
+
+
+def commits(*values, name="accuracy", greater=True):
+    def metric(value):
+        return None if value is None else {"name": name, "value": value, "greater_is_better": greater}
+
+    return [
+        LogEntry(number, "committed", 1, "n", {"step": number, "manifest": f"a/step-{number}/M", "metric": metric(value)})
+        for number, value in enumerate(values, 1)
+    ]
+
+
+def steps(entries):
+    return [entry["step"] for entry in entries]
+
+
+@pytest.mark.parametrize(
+    ("values", "greater", "expected"),
+    [
+        ([], True, []),
+        ([1.0, 2.0], True, []),
+        ([1.0, 2.0, 3.0, 4.0], True, [1, 2]),
+        ([9.0, 2.0, 3.0, 4.0], True, [2]),
+        ([9.0, 2.0, 3.0, 4.0], False, [1]),
+        ([9.0, 9.0, 3.0, 4.0], True, [1]),
+        ([None, None, None, None], True, [1, 2]),
+        ([5.0, None, None, None], True, [2]),
+        ([0.0, None, 1.0, None], False, [2]),
+    ],
+)
+def test_the_newest_and_the_best_stay(values, greater, expected):
+    assert steps(superseded(commits(*values, greater=greater), 2)) == expected
+
+
+def test_the_best_is_by_the_newest_metric():
+    entries = commits(99.0, 1.0, name="loss") + commits(None, None, 0.7, 0.6, 0.5, 0.4)[2:]
+    assert steps(superseded(entries, 2)) == [1, 2, 4]
+
+
+def test_deleted_ones_are_not_there():
+    entries = [*commits(1.0, 2.0, 3.0), LogEntry(4, "deleted", 1, "n", {"manifests": ["a/step-1/M"]})]
+    assert steps(live_commits(entries)) == [2, 3]
+    assert steps(superseded(entries, 1)) == [2]
+
+
+def test_a_payload_goes_with_all_it_has_and_nothing_else(tmp_path):
+    store = LocalStore(tmp_path)
+    for key in ("a/step-1/M", "a/step-1/x", "a/step-1/y/z", "a/step-10/x", "a/step-2/x"):
+        store.write_bytes(key, b"")
+    delete_payload(store, "a/step-1/M")
+    assert [info.key for info in store.list("")] == ["a/step-10/x", "a/step-2/x"]
+    assert payload_folder(commits(1.0)[0]) == "a/step-1/"
+
+
+@pytest.mark.parametrize(
+    ("kinds", "expected"),
+    [
+        ("", 0),
+        ("started", 1),
+        ("started failed started", 2),
+        ("started failed started committed", 0),
+        ("started committed failed started started", 2),
+        ("started stopped started", 1),
+    ],
+)
+def test_fruitless_attempts(kinds, expected):
+    assert fruitless_attempts([LogEntry(1, kind, 1, "n") for kind in kinds.split()]) == expected
