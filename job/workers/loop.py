@@ -87,7 +87,7 @@ class Loop:
         engine, parts = self.engine, self.parts
         engine.seed(self.settings.run.seed, step.number)
         (weight,) = engine.sum([float(sum(batch.weights.sum() for batch in step.batches))])
-        local_loss = torch.zeros((), device=engine.device)
+        local_loss = torch.zeros((), dtype=torch.float64, device=engine.device)
         for number, batch in enumerate(step.batches, 1):
             with engine.accumulating(parts.wrapped, last=number == len(step.batches)):
                 on_device = batch.to(engine.device)
@@ -130,7 +130,7 @@ class Loop:
         state.window = Window()
         return {
             "train/loss": window.loss / window.weight if window.weight else None,
-            "train/grad_norm": window.grad_norm,
+            "train/grad_norm": window.grad_norm if window.weight else None,
             "train/learning_rate": self.parts.learning_rate(state.step - 1),
             "perf/tokens_per_second": window.tokens / seconds,
             "perf/examples_per_second": window.examples / seconds,

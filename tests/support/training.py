@@ -1,0 +1,106 @@
+"""What the training loop turns over, as small as it can be: a model of two layers in float64, a task, rows, one rank's engine."""
+
+import contextlib
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+
+from job.errors import SettingsError
+from job.workers.tasks.base import Batch
+
+FEATURES, CLASSES = 3, 2
+
+
+class TwoLayers(torch.nn.Module):
+    """``x`` [B, 3] to an object with ``logits`` [B, 2], as the library's models answer."""
+
+    def __init__(self, seed=0):
+        super().__init__()
+        torch.manual_seed(seed)
+        self.first = torch.nn.Linear(FEATURES, 4).double()
+        self.norm = torch.nn.LayerNorm(4).double()
+        self.second = torch.nn.Linear(4, CLASSES).double()
+
+    def forward(self, x):
+        return SimpleNamespace(logits=self.second(self.norm(torch.tanh(self.first(x)))))
+
+
+class Rows(list):
+    """Prepared examples: a list of mappings, with the column access of a `datasets.Dataset`."""
+
+    def __getitem__(self, key):
+        return [row[key] for row in self] if isinstance(key, str) else super().__getitem__(key)
+
+
+def rows(count, seed=0, longest=30):
+    draw = np.random.default_rng(seed)
+    return Rows(
+        {
+            "id": f"row-{n}",
+            "x": draw.normal(size=FEATURES),
+            "label": int(draw.integers(CLASSES)),
+            "length": int(draw.integers(1, longest + 1)),
+            "weight": float(draw.uniform(0.5, 2)),
+        }
+        for n in range(count)
+    )
+
+
+class RowsTask:
+    """Cross entropy on `rows`; the metrics count, so that a test sees which examples they were given."""
+
+    def main_metric(self):
+        return "accuracy"
+
+    def greater_is_better(self, metric):
+        if metric not in {"accuracy", "loss"}:
+            raise SettingsError(f"no metric {metric}")
+        return metric == "accuracy"
+
+    def collate(self, given):
+        column = {name: torch.tensor(np.array([row[name] for row in given])) for name in ("x", "label", "weight")}
+        return Batch({"x": column["x"]}, column["label"], column["weight"])
+
+    def loss_sum(self, logits, batch):
+        losses = torch.nn.functional.cross_entropy(logits, batch.labels, reduction="none")
+        return (losses * batch.weights).sum()
+
+    def metrics(self, logits, labels):
+        return {
+            "accuracy": float((logits.argmax(-1) == labels).mean()),
+            "examples": len(labels),
+            "confusion_matrix": [[1]],
+            "auc": None,
+        }
+
+
+class OneRank:
+    """An engine of one rank; ``sums`` are handed out instead of what other ranks would add."""
+
+    def __init__(self, rank=0, world_size=1, sums=()):
+        self.rank, self.world_size, self.is_main = rank, world_size, rank == 0
+        self.device = torch.device("cpu")
+        self.accelerator = SimpleNamespace(autocast=contextlib.nullcontext)
+        self.seeds, self.lasts, self.barriers = [], [], 0
+        self._sums = list(sums)
+
+    def sum(self, values):
+        return [self._sums.pop(0)] if self._sums else list(values)
+
+    def gather(self, value):
+        return [value] if self.is_main else None
+
+    def broadcast(self, value):
+        return value
+
+    def barrier(self):
+        self.barriers += 1
+
+    def seed(self, *numbers):
+        self.seeds.append(numbers)
+
+    @contextlib.contextmanager
+    def accumulating(self, wrapped, *, last):
+        self.lasts.append(last)
+        yield
