@@ -77,11 +77,6 @@ class S3Store:
     bucket: Bucket
     root: str
 
-    @classmethod
-    def open(cls, location: Location, options: StoreOptions) -> S3Store:
-        """A store at ``location``; no request is sent yet.  Raises `SettingsError`."""
-        return cls(Bucket(connect(options, location.uri), location.bucket, options), f"{location.path}/" if location.path else "")
-
     @property
     def uri(self) -> str:
         return self.bucket.uri(self.root).rstrip("/")
@@ -125,3 +120,8 @@ class S3Store:
     def examine(self, prefix: str) -> Iterator[Finding]:
         """What this store can do beyond the protocol, for the probe; sets which checksums are used from now on."""
         return s3_examine.examine(self.bucket, self.root + prefix)
+
+
+def open_s3(location: Location, options: StoreOptions) -> S3Store:
+    """A store at ``location``; no request is sent yet.  Raises `SettingsError`."""
+    return S3Store(Bucket(connect(options, location.uri), location.bucket, options), f"{location.path}/" if location.path else "")

@@ -56,7 +56,7 @@ def upload_in_parts(bucket: Bucket, key: str, path: Path) -> None:
 def part_size(size_bytes: int, part_bytes: int) -> int:
     """The size of a part: ``part_bytes``, or as many whole MiB as keep a file within S3's 10,000 parts."""
     needed = -(-size_bytes // _MAX_PARTS)
-    return max(part_bytes, -(-needed // MEBIBYTE) * MEBIBYTE)
+    return part_bytes if needed <= part_bytes else -(-needed // MEBIBYTE) * MEBIBYTE
 
 
 def _upload_once(bucket: Bucket, key: str, path: Path) -> None:

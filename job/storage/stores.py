@@ -9,7 +9,7 @@ from job.errors import SettingsError
 from job.storage.base import Store
 from job.storage.local import LocalStore
 from job.storage.options import StoreOptions
-from job.storage.s3 import S3Store
+from job.storage.s3 import open_s3
 from job.storage.uri import Location, parse
 
 
@@ -31,4 +31,4 @@ def _local(location: Location, _: StoreOptions) -> Store:
     return LocalStore(Path(location.path))
 
 
-_STORES: dict[str, Callable[[Location, StoreOptions], Store]] = {"file": _local, "s3": S3Store.open}
+_STORES: dict[str, Callable[[Location, StoreOptions], Store]] = {"file": _local, "s3": open_s3}

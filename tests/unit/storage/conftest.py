@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from job.storage.options import MEBIBYTE, StoreOptions
+from job.storage.options import StoreOptions
 from job.storage.s3 import S3Store, connect
 from job.storage.s3_bucket import Bucket
 from tests.support.servers.scripted import ScriptedS3, scripted_s3
 
-QUICK = StoreOptions(timeout_s=5.0, backoff_s=0.001, single_put_bytes=MEBIBYTE, part_bytes=MEBIBYTE, num_threads=2)
+QUICK = StoreOptions(timeout_s=5.0, backoff_s=0.001, single_put_bytes=1024, part_bytes=1024, num_threads=2)
 
 
 @pytest.fixture(scope="session")

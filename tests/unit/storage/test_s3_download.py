@@ -5,11 +5,13 @@ import pytest
 
 from job.errors import DataError, UnavailableError
 from job.storage.base import MissingObjectError
-from job.storage.options import MEBIBYTE, StoreOptions
+from job.storage.options import StoreOptions
 from job.storage.s3_download import RangeReader, download
 from tests.support.servers.scripted import Fault
 
-LARGE = random.Random(1).randbytes(3 * MEBIBYTE + 5)
+PART = 1024
+"""As `conftest` has it."""
+LARGE = random.Random(1).randbytes(3 * PART + 5)
 
 
 @pytest.fixture
@@ -52,7 +54,7 @@ def test_an_object_that_changes_meanwhile_is_said(reader, s3):
     head = reader("large").read_head()
     s3.etags["large"] = '"' + "1" * 32 + '"'
     with pytest.raises(DataError, match="changed while it was read"):
-        reader("large").read_range(MEBIBYTE, head)
+        reader("large").read_range(PART, head)
 
 
 def test_damage_on_the_way_is_noticed(bucket, reader, s3):

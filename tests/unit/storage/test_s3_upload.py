@@ -8,7 +8,7 @@ from job.storage.options import MEBIBYTE
 from job.storage.s3_upload import part_size, upload_in_parts
 from tests.support.servers.scripted import Fault
 
-DATA = random.Random(1).randbytes(2 * MEBIBYTE + 3)
+DATA = random.Random(1).randbytes(2 * 1024 + 3)
 
 
 @pytest.fixture
