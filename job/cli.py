@@ -67,7 +67,7 @@ def _run(_: argparse.Namespace, environ: Mapping[str, str]) -> int:
     except JobError as error:
         from job.stages import ending
 
-        return ending.report(error, None, ending.Scene("settings"))
+        return ending.report(error, ending.Scene("settings"))
     from job import pipeline
 
     return pipeline.main(environ)

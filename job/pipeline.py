@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from job import run_dir as run_dirs
 from job.cluster import launch, topology
@@ -14,6 +14,7 @@ from job.cluster.supervise import Crew
 from job.errors import COMPLETE, JobError, as_job_error
 from job.records import PublishedRun
 from job.reporting import logs, summary
+from job.reporting.masking import Masker
 from job.reporting.progress import Progress
 from job.run_dir import RunDir
 from job.settings import resolved, root
@@ -41,21 +42,33 @@ def main(environ: Mapping[str, str]) -> int:
     try:
         settings = root.load(environ)
     except JobError as error:
-        return ending.report(error, None, ending.Scene("settings"))
-    logs.setup(settings.run.log_format, sys.stderr, {"run": settings.run.name}, secret_values(settings, environ))
-    run_dir = RunDir(settings.run.dir.resolve() / settings.run.name)
-    scene = ending.Scene("start")
+        return ending.report(error, ending.Scene("settings"))
+    secrets = secret_values(settings, environ)
+    logs.setup(settings.run.log_format, sys.stderr, {"run": settings.run.name}, secrets)
+    scene = ending.Scene("start", masker=Masker.of(secrets))
     deadline = None if settings.run.time_limit_s is None else started + settings.run.time_limit_s - settings.run.grace_s
-    stop = StopRequest(run_dir.stop, deadline)
-    try:
+
+    def start() -> int:
+        run_dir = RunDir(settings.run.dir.resolve() / settings.run.name)
+        stop = StopRequest(run_dir.stop, deadline)
         with run_dirs.exclusive(run_dir), stop.listening():
-            return _run(settings, run_dir, stop, environ, scene)
+            scene.run_dir = run_dir
+            # Reported while signals are still heard: a second SIGTERM must not end the process without its exit code.
+            return _reported(scene, lambda: _run(settings, run_dir, stop, environ, scene))
+
+    return _reported(scene, start)
+
+
+def _reported(scene: ending.Scene, action: Callable[[], int]) -> int:
+    try:
+        return action()
     except Exception as error:  # noqa: BLE001 - whatever ends the job is turned into its exit code, here and only here
-        return ending.report(as_job_error(error), run_dir, scene)
+        return ending.report(as_job_error(error), scene)
 
 
 def _run(settings: Settings, run_dir: RunDir, stop: StopRequest, environ: Mapping[str, str], scene: ending.Scene) -> int:
     """The stages, in the order the data flows."""
+    run_dir.failure.unlink(missing_ok=True)
     run_dir.clear_temporary()
     launch.end_leftovers(run_dir.root)
     shape = topology.resolve(settings.parallel, topology.available_cores(), topology.visible_gpus(environ))

@@ -19,6 +19,7 @@ The run directory is where the node process (no torch) and the worker programs (
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -28,9 +29,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from job.errors import FencedError
+from job.errors import FencedError, SettingsError
 
 TEMPORARY_PREFIX = ".tmp-"
+_NO_FOLDER = {errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -74,14 +76,24 @@ def exclusive(run_dir: RunDir) -> Iterator[None]:
 
     Raises:
         FencedError: another process on this machine holds it.
+        SettingsError: there can be no such folder.
     """
-    run_dir.root.mkdir(parents=True, exist_ok=True)
+    try:
+        run_dir.root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER:
+            raise
+        raise SettingsError(
+            f"JOB_RUN__DIR cannot hold the run directory {run_dir.root}: {error.strerror}.",
+            "Give a folder, or a path where one can be made.",
+        ) from error
     with run_dir.lock.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise FencedError(
-                f"Another process is running this job in {run_dir.root}.", "Wait for it, end it, or use another JOB_RUN__DIR or JOB_RUN__NAME."
+                f"Another process is running this job in {run_dir.root}.",
+                "Wait for it, end it, or use another JOB_RUN__DIR or JOB_RUN__NAME.",
             ) from error
         yield
 

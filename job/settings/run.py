@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from job.settings.group import Group
 
@@ -32,3 +32,9 @@ class RunSettings(Group):
 
     log_format: Literal["auto", "text", "json"] = "auto"
     """Log lines for people (`text`) or machines (`json`); `auto` is text on a terminal, else JSON lines."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.time_limit_s is not None and self.time_limit_s <= self.grace_s:
+            raise ValueError("JOB_RUN__TIME_LIMIT_S leaves nothing to train in: it must be more than JOB_RUN__GRACE_S")
+        return self

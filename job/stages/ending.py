@@ -14,6 +14,7 @@ from typing import Any
 
 from job import run_dir as run_dirs
 from job.errors import JobError, StopRequested
+from job.reporting.masking import Masker
 from job.run_dir import RunDir
 from job.stages.context import RunContext
 from job.storage.commit import Attempt
@@ -29,11 +30,13 @@ NO_STORE = {76, 77}
 
 @dataclass
 class Scene:
-    """Where the attempt is: stage, attempt in the store, seconds of every finished stage."""
+    """Where the attempt is: stage, run directory once it is ours, attempt in the store, seconds of every finished stage."""
 
     name: str
+    run_dir: RunDir | None = None
     attempt: Attempt | None = None
     timings: dict[str, float] = field(default_factory=dict)
+    masker: Masker = field(default_factory=Masker)
 
     @contextlib.contextmanager
     def stage(self, context: RunContext, name: str) -> Iterator[None]:
@@ -48,20 +51,20 @@ class Scene:
             self.timings[name] = round(time.monotonic() - started, 3)
 
 
-def report(error: JobError, run_dir: RunDir | None, scene: Scene) -> int:
+def report(error: JobError, scene: Scene) -> int:
     """Leave the failure record everywhere and return the exit code."""
     if error.exit_code == 70:
         logger.error("unexpected error", exc_info=error.__cause__)
     record = _record(error, scene)
     _to_store(error, scene, record)
     line = json.dumps(record, ensure_ascii=False)
-    if run_dir is not None:
+    if scene.run_dir is not None:
         with contextlib.suppress(OSError):  # the disk may be what failed
-            run_dirs.write_json(run_dir.failure, record)
+            run_dirs.write_bytes(scene.run_dir.failure, line.encode())
     with contextlib.suppress(OSError):
         if TERMINATION_LOG.exists():
-            TERMINATION_LOG.write_text(line)
-    sys.stderr.write(f"\njob: {error.message}\n{error.hint}\n{line}\n")
+            TERMINATION_LOG.write_bytes(line.encode())
+    sys.stderr.write(f"\njob: {scene.masker.mask(error.message)}\n{scene.masker.mask(error.hint)}\n{line}\n")
     sys.stderr.flush()
     return error.exit_code
 
@@ -72,8 +75,8 @@ def _record(error: JobError, scene: Scene) -> dict[str, Any]:
     record: dict[str, Any] = {
         "code": error.exit_code,
         "name": error.name,
-        "message": error.message,
-        "hint": error.hint,
+        "message": _writable(scene.masker.mask(error.message)),
+        "hint": _writable(scene.masker.mask(error.hint)),
         "stage": scene.name,
         "step": attempt.last_step if attempt else None,
         "last_commit": attempt.last_commit if attempt else None,
@@ -82,10 +85,19 @@ def _record(error: JobError, scene: Scene) -> dict[str, Any]:
     over = len(json.dumps(record, ensure_ascii=False).encode()) - MAX_BYTES
     for name in ("message", "hint"):
         if over > 0:
-            kept = record[name].encode()[: -over - len(CUT)].decode(errors="ignore") if len(record[name].encode()) > over + len(CUT) else ""
+            kept = (
+                record[name].encode()[: -over - len(CUT)].decode(errors="ignore")
+                if len(record[name].encode()) > over + len(CUT)
+                else ""
+            )
             record[name] = kept + CUT
             over = len(json.dumps(record, ensure_ascii=False).encode()) - MAX_BYTES
     return record
+
+
+def _writable(text: str) -> str:
+    """Text that UTF-8 can hold: a file name that is no text comes from the system with parts that it cannot."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _to_store(error: JobError, scene: Scene, record: dict[str, Any]) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from job import run_dir as run_dirs
-from job.errors import SettingsError
+from job.errors import DataError, DeniedError, JobError, SettingsError
 from job.records import FetchedInputs, InputSource
 from job.settings import resolved
 from job.stages.context import RunContext, digest
@@ -62,7 +63,10 @@ def _model(context: RunContext, pinned: Mapping[str, Any]) -> InputSource:
             repo = hub.HubRepo("model", place.path, pinned.get("revision") or revision)
             return hub.download_snapshot(repo, context.run_dir.input_model, _hub_options(context, "JOB_MODEL__URI", files))
         shutil.rmtree(context.run_dir.input_model, ignore_errors=True)
-        return transfer.fetch_uri(settings.uri, context.run_dir.input_model, _options(context), allow=files)
+        with _named("JOB_MODEL__URI", SettingsError):
+            source = transfer.fetch_uri(settings.uri, context.run_dir.input_model, _options(context), allow=files)
+        snapshot.check_usable("model", [path.name for path in context.run_dir.input_model.iterdir()], files, "JOB_MODEL__URI")
+        return source
 
     return _once(context, "model", request, get)
 
@@ -73,14 +77,17 @@ def _data(context: RunContext, split: str, uris: Sequence[str], pinned: Mapping[
     from_hub = [place.scheme == "hub" for place in places]
     variable = f"JOB_DATA__{split.upper()}_URI"
     if any(from_hub) and len(uris) > 1:
-        raise SettingsError(f"{variable} names a Hub data set beside other sources.", "Give one Hub data set, or files and folders only.")
+        raise SettingsError(
+            f"{variable} names a Hub data set beside other sources.", "Give one Hub data set, or files and folders only."
+        )
 
     def get() -> InputSource:
         if from_hub[0]:
             repo = hub.HubRepo("dataset", places[0].path, pinned.get("revision") or places[0].revision or None)
             source = hub.download_snapshot(repo, folder, _hub_options(context, variable, snapshot.DATA_FILES))
         else:
-            source = _files(context, uris, folder)
+            with _named(variable, DataError):
+                source = _files(context, uris, folder)
         files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
         listing = {"kind": "hub" if from_hub[0] else "files", "files": files, "uri": list(uris)}
         run_dirs.write_json(folder.with_suffix(".json"), listing)
@@ -100,6 +107,17 @@ def _files(context: RunContext, uris: Sequence[str], folder: Path) -> InputSourc
         found = transfer.fetch_tree(text, folder / part, _options(context))
         entries += [dataclasses.replace(entry, path=f"{part}/{entry.path}") for entry in found]
     return transfer.describe(",".join(uris), entries)
+
+
+@contextlib.contextmanager
+def _named(variable: str, unusable: type[JobError]) -> Iterator[None]:
+    """Errors about a place say which setting named it; what is not there, or cannot be used, becomes ``unusable``."""
+    try:
+        yield
+    except DataError as error:
+        raise unusable(f"{variable}: {error.message}", error.hint) from error
+    except (SettingsError, DeniedError) as error:
+        raise type(error)(f"{variable}: {error.message}", error.hint) from error
 
 
 def _once(context: RunContext, name: str, request: str, get: Callable[[], InputSource]) -> InputSource:

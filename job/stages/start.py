@@ -1,33 +1,105 @@
-"""Start: try the store, read the run's history, and take the run over."""
+"""Start: see that nothing of the user's lies in the way, try the store, read the run's history, and take the run over."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
-from job.settings import resolved
+from job.errors import SettingsError, UnusableError
+from job.settings import resolved, root
 from job.settings.root import Settings
+from job.storage import uri
 from job.storage.commit import Attempt, RunLog
+from job.storage.log import LogEntry
 from job.storage.options import StoreOptions
 from job.storage.probe import probe
+from job.storage.retention import live_commits
 from job.storage.stores import open_store
 
 logger = logging.getLogger(__name__)
+_SHOWN = 8
 
 
 def start_attempt(settings: Settings) -> Attempt | None:
     """Append ``started`` to the run's history; None when the run is complete already.
 
     Raises:
-        SettingsError: the store cannot keep the protocol's promises, or the finished run was made with other settings.
+        SettingsError: the store cannot keep the protocol's promises, a place lies within the run directory, or the finished run was
+            made with other settings.
+        UnusableError: there are checkpoints, and none was made with these settings.
         DeniedError, UnavailableError: as met.
     """
+    _check_places(settings)
     store = open_store(settings.output.uri, StoreOptions(timeout_s=settings.limits.store_timeout_s))
     fenced = settings.output.fence == "required"
     probe(store, settings.run.name).require(fenced=fenced)
     log = RunLog(store, settings.run.name, fenced)
     entries = log.read()
+    # Before the run is taken over: a start with a wrong setting must not fence off an attempt that is well under way.
+    _check_same_settings(settings, entries)
     if entries and entries[-1].kind == "complete":
         return None
     if entries:
         logger.info("run %s has %d log entries; taking it over", settings.run.name, len(entries))
-    return log.start(resolved.fingerprint(settings), {"task": settings.task})
+    return log.start(resolved.fingerprint(settings), {"task": settings.task, "settings": resolved.result_settings(settings)})
+
+
+def _check_places(settings: Settings) -> None:
+    """The run directory is the job's own, parts of it are emptied at every start: nothing of the user's may lie there."""
+    run_dir = settings.run.dir.resolve() / settings.run.name
+    hint = "Choose another JOB_RUN__DIR, or put it elsewhere."
+    for variable, path in _local_inputs(settings):
+        if path.is_relative_to(run_dir):
+            raise SettingsError(f"{variable} lies within the run directory {run_dir}, which is emptied at every start.", hint)
+        if variable.startswith("JOB_DATA__") and run_dir.is_relative_to(path) and path.is_dir():
+            raise SettingsError(
+                f"{variable} is a folder with the run directory {run_dir} in it, which would be read as data.", hint
+            )
+    output = uri.parse(settings.output.uri)
+    if output.scheme == "file":
+        store = Path(output.path).resolve() / settings.run.name
+        if store.is_relative_to(run_dir) or run_dir.is_relative_to(store):
+            raise SettingsError(
+                f"JOB_OUTPUT__URI and JOB_RUN__DIR lead to the same folder {run_dir}: the one is kept, the other is scratch.",
+                "Choose another JOB_RUN__DIR or JOB_OUTPUT__URI.",
+            )
+
+
+def _local_inputs(settings: Settings) -> Iterator[tuple[str, Path]]:
+    """(variable, path) of every input on this machine's disk; a pattern counts as if it were a path."""
+    data = settings.data
+    given: dict[str, tuple[str, ...]] = {
+        "JOB_MODEL__URI": (settings.model.uri,),
+        "JOB_DATA__TRAIN_URI": data.train_uri,
+        "JOB_DATA__EVAL_URI": data.eval_uri,
+        "JOB_DATA__TEST_URI": data.test_uri,
+    }
+    for variable, uris in given.items():
+        for place in map(uri.parse, uris):
+            if place.scheme == "file":
+                yield variable, Path(place.path).resolve()
+
+
+def _check_same_settings(settings: Settings, entries: Sequence[LogEntry]) -> None:
+    """What was trained, or finished, with other settings is not continued; which ones differ is said by name."""
+    made_by = {entry.nonce: entry for entry in entries if entry.kind == "started"}
+    complete = [entry for entry in entries[-1:] if entry.kind == "complete"]
+    kept = [made_by[entry.nonce] for entry in complete or live_commits(entries) if entry.nonce in made_by]
+    if not kept or any(entry["settings_fingerprint"] == resolved.fingerprint(settings) for entry in kept):
+        return
+    names = differing(resolved.result_settings(settings), kept[-1].fields.get("settings", {}))
+    named = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+    hint = f"Restore the former value of {named}, or start a new run under another JOB_RUN__NAME."
+    if complete:
+        raise SettingsError(f"The run {settings.run.name} is complete, and was made with another {named}.", hint)
+    raise UnusableError(
+        f"The run {settings.run.name} has checkpoints ({len(kept)}), and none can be continued: they were made with another {named}.",
+        hint,
+    )
+
+
+def differing(these: dict[str, Any], those: dict[str, Any]) -> list[str]:
+    """The variables of the settings whose values are not the same."""
+    return [root.variable(*name.split(".")) for name in sorted(these.keys() | those.keys()) if these.get(name) != those.get(name)]

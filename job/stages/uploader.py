@@ -66,7 +66,9 @@ class Uploader:
         limit = self._context.settings.checkpoint.max_failed_uploads
         logger.warning("upload of a checkpoint failed (%d of %d allowed): %s", self._failures, limit, error)
         if self._failures >= limit:
-            raise UnavailableError(f"{self._failures} uploads of checkpoints failed in a row, the last with: {error.message}", error.hint)
+            raise UnavailableError(
+                f"{self._failures} uploads of checkpoints failed in a row, the last with: {error.message}", error.hint
+            )
 
     def _upload(self, step: int, folder: Path) -> None:
         started = time.monotonic()

@@ -112,7 +112,7 @@ class Attempt(Journal):
 
     def failed(self, record: Mapping[str, Any]) -> LogEntry:
         """The attempt failed; the record is kept beside the log too, where a person looks first."""
-        self.write_part("failure.json", json.dumps(record, indent=1, default=str).encode() + b"\n")
+        self.write_part("failure.json", json.dumps(record, ensure_ascii=False, default=str).encode())
         return self.append("failed", **record)
 
     def retain(self, keep: int) -> int:

@@ -99,7 +99,7 @@ def download_snapshot(repo: HubRepo, folder: Path, options: HubOptions) -> Input
     sha = hub.resolve(repo)
     pinned = HubRepo(repo.kind, repo.repo_id, sha)
     files = snapshot.wanted(hub.list_files(pinned), options.allow)
-    snapshot.check_usable(repo.kind, files, options.allow, options.variable)
+    snapshot.check_usable(repo.kind, [file.path for file in files], options.allow, options.variable)
     size_bytes = sum(file.size_bytes for file in files)
     logger.info("%s at %s: %d files, %d bytes", repo.uri, sha, len(files), size_bytes)
     with snapshot.replacing(folder, size_bytes) as temporary:

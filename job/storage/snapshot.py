@@ -86,14 +86,14 @@ def verify(file: RemoteFile, path: Path) -> FileEntry:
     return FileEntry(file.path, size_bytes, sha256.hexdigest())
 
 
-def check_usable(kind: str, files: Iterable[RemoteFile], patterns: Iterable[str], variable: str) -> None:
-    """Whether the wanted files can make a model, or a data set.
+def check_usable(kind: str, files: Iterable[str], patterns: Iterable[str], variable: str) -> None:
+    """Whether the wanted files of a repository or folder can make a model, or a data set.
 
     Raises:
         SettingsError: a model repository without config.json, or without safetensors where the patterns ask for weights.
         DataError: a data set without tables or texts.
     """
-    paths = {file.path for file in files}
+    paths = set(files)
     if kind == "dataset":
         if not paths - {"README.md"}:
             raise DataError(
@@ -101,13 +101,21 @@ def check_usable(kind: str, files: Iterable[RemoteFile], patterns: Iterable[str]
                 "Many older data sets have a converted branch: add @refs/convert/parquet to the name.",
             )
         return
+    if "config.json" not in paths and "adapter_config.json" in paths:
+        raise SettingsError(
+            f"The place in {variable} holds an adapter, not a whole model.", "Merge it into its base model and save that."
+        )
     if "config.json" not in paths:
-        raise SettingsError(f"The repository in {variable} holds no config.json.", "Name the repository of a transformers model.")
+        raise SettingsError(
+            f"The place in {variable} holds no config.json.",
+            f"Point {variable} at the folder or repository of a transformers model, as save_pretrained writes it.",
+        )
     if any(pattern.endswith(_WEIGHTS) for pattern in patterns) and not any(path.endswith(_WEIGHTS) for path in paths):
         raise SettingsError(
-            f"The repository in {variable} holds no model.safetensors: only safetensors weights are accepted, because the "
+            f"The place in {variable} holds no model.safetensors: only safetensors weights are accepted, because the "
             "pickles of pytorch_model.bin can run code when they are opened.",
-            "Choose a revision that has them, or load the model where you trust it and save it anew with save_pretrained.",
+            "Choose a revision that has them, or load the model where you trust it and save it anew with save_pretrained; "
+            "JOB_MODEL__FROM_CONFIG=true starts from random weights.",
         )
 
 

@@ -13,6 +13,12 @@ def test_names_that_would_not_do_as_a_folder_and_a_key(name):
     assert "JOB_RUN__NAME" in refusal(RUN__NAME=name)
 
 
+def test_a_time_limit_leaves_time_before_the_grace():
+    assert load(RUN__TIME_LIMIT_S="31").run.time_limit_s == 31
+    assert "JOB_RUN__TIME_LIMIT_S leaves nothing to train in" in refusal(RUN__TIME_LIMIT_S="30")
+    assert load(RUN__TIME_LIMIT_S="5", RUN__GRACE_S="2").run.grace_s == 2
+
+
 @pytest.mark.parametrize(
     ("name", "value"), [("SEED", "-1"), ("SEED", str(2**32)), ("TIME_LIMIT_S", "0"), ("GRACE_S", "0.5"), ("GRACE_S", "nan")]
 )

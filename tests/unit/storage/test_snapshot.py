@@ -92,7 +92,7 @@ def test_another_content_is_damage(tmp_path: Path, arrived: bytes, large: bool) 
 
 
 def check(kind: str, patterns: tuple[str, ...], *paths: str) -> None:
-    snapshot.check_usable(kind, listed(*paths), patterns, "JOB_X")
+    snapshot.check_usable(kind, paths, patterns, "JOB_X")
 
 
 def test_what_cannot_be_used_is_told_before_anything_is_downloaded() -> None:
@@ -103,6 +103,8 @@ def test_what_cannot_be_used_is_told_before_anything_is_downloaded() -> None:
         check("model", MODEL_FILES, "config.json")
     with pytest.raises(SettingsError, match=r"JOB_X holds no config\.json"):
         check("model", MODEL_FILES, "model.safetensors")
+    with pytest.raises(SettingsError, match="JOB_X holds an adapter"):
+        check("model", MODEL_FILES, "adapter_config.json", "adapter_model.safetensors")
     with pytest.raises(DataError, match=r"JOB_X holds no Parquet.* scripts are not run"):
         check("dataset", DATA_FILES, "README.md")
 
