@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,15 @@ def run(environ: Mapping[str, str], log: Path, *, stop_after_s: float | None = N
     finally:
         process.kill()
     return Ended(code, log.read_text(errors="replace"), time.monotonic() - began)
+
+
+def wait_for(condition: Callable[[], Any], process: subprocess.Popen[bytes], timeout_s: float = 180) -> None:
+    """Wait for something that a running job is about to do; an error when the job ends before it."""
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert process.poll() is None, "the job ended early"
+        assert time.monotonic() < end, "timed out"
+        time.sleep(0.05)
 
 
 def log_entries(store: Path, name: str) -> list[dict[str, Any]]:
