@@ -69,8 +69,8 @@ def _reported(scene: ending.Scene, action: Callable[[], int]) -> int:
 def _run(settings: Settings, run_dir: RunDir, stop: StopRequest, environ: Mapping[str, str], scene: ending.Scene) -> int:
     """The stages, in the order the data flows."""
     run_dir.failure.unlink(missing_ok=True)
+    launch.end_leftovers(run_dir.root)  # first: as long as one lives, it writes here
     run_dir.clear_temporary()
-    launch.end_leftovers(run_dir.root)
     shape = topology.resolve(settings.parallel, topology.available_cores(), topology.visible_gpus(environ))
     crew = Crew(run_dir, shape, stop, environ, settings.limits.stall_timeout_s)
     run_dirs.write_json(run_dir.settings, resolved.dump(settings))

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from job.cluster.topology import Topology
 
 SECRET_PREFIXES = ("AWS_", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "JOB_")
 """Workers have no network client and get no credentials; their settings come from the run directory."""
+GONE_TIMEOUT_S, GONE_POLL_S = 10.0, 0.02
+"""How long a killed process may take to be gone; longer only when a disk or device holds it."""
 LAUNCHER_PREFIXES = ("PET_", "TORCHELASTIC_", "ACCELERATE_", "FSDP_", "DEEPSPEED_")
 LAUNCHER_NAMES = frozenset(
     [
@@ -114,9 +117,16 @@ def workers_of(run_dir: Path) -> list[int]:
 
 
 def end_leftovers(run_dir: Path) -> int:
-    """End the workers of an attempt whose node process is gone; the number of them."""
-    pids = workers_of(run_dir)
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    return len(pids)
+    """End the workers of an attempt whose node process is gone, and wait until they are; the number of them.
+
+    Looked for again after each round: a launcher may have been about to start one more.
+    """
+    ended: set[int] = set()
+    deadline = time.monotonic() + GONE_TIMEOUT_S
+    while (pids := workers_of(run_dir)) and time.monotonic() < deadline:
+        ended.update(pids)
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(GONE_POLL_S)
+    return len(ended)

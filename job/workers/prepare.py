@@ -15,6 +15,7 @@ from pathlib import Path
 
 import datasets
 import numpy as np
+from transformers import PreTrainedTokenizerBase
 
 from job import run_dir as run_dirs
 from job.errors import DataError
@@ -64,11 +65,18 @@ def _prepare(run_dir: RunDir, settings: Settings, scratch: Path) -> Path:
         check_truncation(name, split, settings.limits)
     overlap = measure_overlap(tokenized)
     check_overlap(tokenized, overlap, settings.limits)
+    notes.append(padding_note(setup.tokenizer))
     ledger = make_ledger(PreparedSplits(splits, tokenized, overlap, setup.max_length), scheme, notes)
     setup.tokenizer.save_pretrained(out / "tokenizer")
     run_dirs.write_json(out / "ledger.json", ledger)
     _record(tokenized, scheme, setup).write(out / "prepared.json")
     return out
+
+
+def padding_note(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Which token fills short texts up, for the ledger: some models come without one of their own."""
+    shared = ", which is the end-of-text token too" if tokenizer.pad_token_id == tokenizer.eos_token_id else ""
+    return f"Texts are padded with {tokenizer.pad_token!r} (id {tokenizer.pad_token_id}){shared}."
 
 
 def _setup(run_dir: RunDir, settings: Settings) -> TokenizerSetup:

@@ -131,5 +131,20 @@ def test_a_process_that_ends_meanwhile_is_no_error(tmp_path, monkeypatch):
     gone.wait()
     with pytest.raises(ProcessLookupError):
         os.kill(gone.pid, 0)
-    monkeypatch.setattr(launch, "workers_of", lambda _: [gone.pid])
+    seen = iter([[gone.pid], []])
+    monkeypatch.setattr(launch, "workers_of", lambda _: next(seen))
+    assert launch.end_leftovers(tmp_path) == 1
+
+
+def test_a_worker_that_appears_while_its_launcher_is_ended_is_ended_too(tmp_path, monkeypatch):
+    launcher, late = stand_in(tmp_path), stand_in(tmp_path)
+    seen = iter([[launcher.pid], [late.pid], []])
+    monkeypatch.setattr(launch, "workers_of", lambda _: next(seen))
+    assert launch.end_leftovers(tmp_path) == 2
+    assert (launcher.wait(5), late.wait(5)) == (-9, -9)
+
+
+def test_a_worker_that_cannot_be_ended_does_not_hold_the_job_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr(launch, "workers_of", lambda _: [2**22])
+    monkeypatch.setattr(launch, "GONE_TIMEOUT_S", 0.05)
     assert launch.end_leftovers(tmp_path) == 1

@@ -1,12 +1,14 @@
 """The prepare program: everything in place at once, or nothing."""
 
+from types import SimpleNamespace
+
 import datasets
 import pytest
 
 from job.errors import DataError
 from job.records import PreparedData
 from job.run_dir import read_json
-from job.workers.prepare import main
+from job.workers.prepare import main, padding_note
 from tests.support.inputs import as_csv, reviews, settings, write_inputs
 
 
@@ -48,3 +50,10 @@ def test_a_subset_of_one_class_is_refused(tmp_path):
     run_dir = write_inputs(tmp_path, {"train": {"a.csv": as_csv(reviews(30))}})
     with pytest.raises(DataError, match="Only one class is left"):
         main(run_dir, settings(DATA__MAX_TRAIN_EXAMPLES="1"))
+
+
+@pytest.mark.parametrize(("pad", "expected"), [("[PAD]", "id 7)."), ("[END]", "id 9), which is the end-of-text token too.")])
+def test_the_ledger_says_what_texts_are_padded_with(pad, expected):
+    ids = {"[PAD]": 7, "[END]": 9}
+    note = padding_note(SimpleNamespace(pad_token=pad, pad_token_id=ids[pad], eos_token_id=9))
+    assert note == f"Texts are padded with {pad!r} ({expected}"
