@@ -43,7 +43,8 @@ def run(arguments: Sequence[str], environ: Mapping[str, str] = {}, *, processes:
     threads_ = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("JOB_")}
     started, cpu, busy = time.perf_counter(), _children_cpu(), machine.busy_seconds()
-    done = subprocess.run(argv, env={**inherited, **QUIET, **threads_, **environ}, capture_output=True, text=True, cwd=ROOT)
+    whole = {**inherited, **QUIET, **threads_, **environ}
+    done = subprocess.run(argv, env=whole, capture_output=True, text=True, cwd=ROOT, check=False)
     wall, cpu, busy = time.perf_counter() - started, _children_cpu() - cpu, machine.busy_seconds() - busy
     if done.returncode:
         raise RuntimeError(f"{' '.join(argv)} ended with {done.returncode}:\n{(done.stdout + done.stderr)[-6000:]}")

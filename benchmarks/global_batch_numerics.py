@@ -73,8 +73,10 @@ def markdown(trainer: Spread, job: dict[str, Spread], steps: int) -> list[str]:
     reference = job["longest"][min(trainer)]
     return [
         *lines,
-        f"\nFurthest from one process with one micro-batch, relative, over all {steps} steps: ours {furthest(job['step'], reference):.1e}, "
-        f"ours with `padding=longest` {furthest(job['longest'], reference):.1e}, Trainer {furthest(trainer, trainer[min(trainer)]):.1e}.",
+        (
+            f"\nFurthest from one process with one micro-batch, relative, over all {steps} steps: ours {furthest(job['step'], reference):.1e}, "
+            f"ours with `padding=longest` {furthest(job['longest'], reference):.1e}, Trainer {furthest(trainer, trainer[min(trainer)]):.1e}."
+        ),
     ]
 
 

@@ -73,9 +73,11 @@ def summary(rounds: list[dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]
 def markdown(report: dict[str, Any]) -> str:
     lines = [
         "# Padding taken out inside the step: speed\n",
-        f"{report['examples']} docstrings, {report['tokens']} tokens, steps of 32 examples, the same ones in every step for all rows "
-        f"but those grouped by length; DistilBERT shape, 4 layers of 256; one thread; {report['pairs']} interleaved rounds, each run a "
-        "fresh process. Real tokens (padding not counted) per CPU second of that process, around the loop.\n",
+        (
+            f"{report['examples']} docstrings, {report['tokens']} tokens, steps of 32 examples, the same ones in every step for all rows "
+            f"but those grouped by length; DistilBERT shape, 4 layers of 256; one thread; {report['pairs']} interleaved rounds, each run a "
+            "fresh process. Real tokens (padding not counted) per CPU second of that process, around the loop.\n"
+        ),
         "| | real tokens per CPU s: median (min–max) | beside Trainer: median (min–max) | goal | padding | others' CPU, at most |",
         "|---|---|---|---|---|---|",
     ]
