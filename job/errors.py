@@ -154,7 +154,8 @@ def _outcome(error: BaseException) -> JobError:
         where = f" at {error.filename}" if error.filename else ""
         return LocalIOError(
             f"The local disk refused an operation{where}: {error.strerror}.",
-            "Free space or mount a writable folder at JOB_RUN__DIR; the run continues from its last commit.",
+            "Free space or mount a writable folder at JOB_RUN__DIR (for a local store, at JOB_OUTPUT__URI); "
+            "the run continues from its last commit.",
         )
     return CrashError(
         f"{type(error).__name__}: {error}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from job.settings.group import Group
 
@@ -32,6 +32,13 @@ class RunSettings(Group):
 
     log_format: Literal["auto", "text", "json"] = "auto"
     """Log lines for people (`text`) or machines (`json`); `auto` is text on a terminal, else JSON lines."""
+
+    @field_validator("dir")
+    @classmethod
+    def _a_path(cls, path: Path) -> Path:
+        if "\0" in str(path):
+            raise ValueError("no path holds a NUL character")
+        return path
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from job.errors import DeniedError, JobError, UnavailableError
+
+_PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,14 @@ def attempt(capability: str, action: Callable[[], str], *, required: bool = True
 
     Raises:
         UnavailableError: when the store does not answer, which says nothing about what it can do.
+        LocalIOError: when a local store's disk is full or broken, which says no more.
     """
     try:
         problem, denied = action(), False
     except UnavailableError:
         raise
     except JobError as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno in _PASSING:
+            raise
         problem, denied = error.message, isinstance(error, DeniedError)
     return Finding(capability, not problem, problem, required, is_fence, denied)

@@ -58,7 +58,10 @@ class ProbeResult:
         named = "; ".join(f"{finding.capability}: {finding.detail}" for finding in lacking)
         message = f"The store at {self.uri} cannot hold this run. {named}"
         if any(finding.is_denied for finding in lacking):
-            raise DeniedError(message, "The credentials need to list, get, put and delete objects below JOB_OUTPUT__URI.")
+            raise DeniedError(
+                message,
+                "Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or the role): they need to list, get, put and delete below JOB_OUTPUT__URI.",
+            )
         hint = "Use another store for JOB_OUTPUT__URI."
         if all(finding.is_fence for finding in lacking):
             hint += " JOB_OUTPUT__FENCE=off does without, if nothing ever starts this run twice at once."
@@ -78,7 +81,8 @@ def probe(store: Store, run_name: str = "") -> ProbeResult:
         if isinstance(store, Examined):
             findings += store.examine(prefix)
         findings.append(attempt("writing", partial(_write, store, prefix)))
-        findings.append(attempt("reading", partial(_read, store, prefix)))
+        if findings[-1].ok:
+            findings.append(attempt("reading", partial(_read, store, prefix)))
         findings.append(attempt("put-if-absent", partial(_put_if_absent, store, prefix), is_fence=True))
         if findings[-1].ok:
             findings.append(attempt("put-if-absent by several at once", partial(_race, store, prefix), is_fence=True))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from job import run_dir
-from job.errors import FencedError
+from job.errors import FencedError, SettingsError
 from job.run_dir import TEMPORARY_PREFIX, RunDir, exclusive
 
 ROOT = Path(run_dir.__file__).parents[1]
@@ -41,6 +41,17 @@ def test_a_crash_before_the_rename_leaves_the_earlier_content(tmp_path: Path, mo
     with pytest.raises(OSError, match="No space"):
         run_dir.write_bytes(path, b"second")
     assert path.read_bytes() == b"first"
+    assert names(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("taken", ["run", "."])
+def test_a_run_directory_that_cannot_be_is_a_wrong_setting(tmp_path: Path, taken: str) -> None:
+    (tmp_path / "taken").write_text("a file")
+    with (
+        pytest.raises(SettingsError, match=r"JOB_RUN__DIR cannot hold the run directory .*/taken"),
+        exclusive(RunDir(tmp_path / "taken" / taken)),
+    ):
+        pass
 
 
 def test_json_comes_back_and_is_for_people(tmp_path: Path) -> None:

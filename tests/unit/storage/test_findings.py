@@ -1,6 +1,8 @@
+import errno
+
 import pytest
 
-from job.errors import DeniedError, SettingsError, UnavailableError
+from job.errors import DeniedError, LocalIOError, SettingsError, UnavailableError, as_job_error
 from job.storage.findings import Finding, attempt
 
 
@@ -23,3 +25,12 @@ def test_no_answer_says_nothing_about_a_capability():
         attempt("x", raising(UnavailableError("503")))
     with pytest.raises(ZeroDivisionError):
         attempt("x", raising(ZeroDivisionError()))
+
+
+def test_a_full_disk_says_nothing_either():
+    full = as_job_error(OSError(errno.ENOSPC, "No space left on device"))
+    with pytest.raises(LocalIOError):
+        attempt("x", raising(full))
+    unknown = LocalIOError("no hard links")
+    unknown.__cause__ = OSError(errno.EOPNOTSUPP, "not supported")
+    assert attempt("x", raising(unknown)).detail == "no hard links"
