@@ -2,8 +2,8 @@
 
 The grammar holds what makes sentiment more than counting words: negation ("far from dull"), contrast ("the soup was bland, but
 the service was superb"), intensifiers, neutral filler of long-tailed length, a rare vocabulary, typing errors.  Opposite
-remarks stand in most longer reviews, and a share of the labels is wrong.  A bag of words therefore stays clearly behind a
-model that reads in order, and nothing reaches 100 %.
+remarks stand in many reviews, and a share of the labels is wrong: counting words is not all there is to it, and nothing reaches
+100 %.  How much of each there is was chosen so that two small layers learn it from nothing within a minute.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NUM_TRAIN, NUM_TEST = 6000, 1000
 SEED = 7
 POSITIVE_SHARE = 0.56
 WRONG_LABEL_SHARE = 0.03
-NEGATED_SHARE = 0.10
+NEGATED_SHARE = 0.05
 TYPO_SHARE = 0.012
 """Share of the words with a typing error."""
 
@@ -75,23 +75,23 @@ class _Writer:
         self.liked = generator.random() < POSITIVE_SHARE
 
     def review(self) -> Review:
-        opinions = 1 + min(int(self.generator.expovariate(0.35)), 7)
+        opinions = 1 + min(int(self.generator.expovariate(0.25)), 7)
         sentences = [self._opinion_sentence() for _ in range(opinions)]
         filler = min(int(self.generator.lognormvariate(0.2, 1.1)) - 1, 18)
         for _ in range(filler):
             sentences.insert(self.generator.randrange(len(sentences) + 1), self._neutral_sentence())
         text = " ".join(self._punctuate(sentence) for sentence in sentences)
         wrong = self.generator.random() < WRONG_LABEL_SHARE
-        return Review(self._mistype(text), LABELS[self.liked != wrong])
+        return Review(_mistype(text, self.generator), LABELS[self.liked != wrong])
 
     def _opinion_sentence(self) -> str:
         """A sentence whose weight lies on the side of the review's opinion, whatever else it holds."""
         kind = self.generator.random()
-        if kind < 0.64:
+        if kind < 0.71:
             return self._remark(self.liked)
-        if kind < 0.72:
-            return f"{self._remark(not self.liked)}, {self._pick(words.CONTRASTS)} {self._remark(self.liked)}"
         if kind < 0.76:
+            return f"{self._remark(not self.liked)}, {self._pick(words.CONTRASTS)} {self._remark(self.liked)}"
+        if kind < 0.79:
             return f"{self._pick(words.CONCESSIONS)} {self._remark(not self.liked)}, {self._remark(self.liked)}"
         if kind < 0.92:
             return f"{self._remark(self.liked)} and {self._remark(self.liked)}"
@@ -133,16 +133,18 @@ class _Writer:
         start = sentence[0].upper() if self.generator.random() < 0.8 else sentence[0]
         return start + sentence[1:] + end
 
-    def _mistype(self, text: str) -> str:
-        """Swap, drop or double a letter in a small share of the words."""
-        return " ".join(self._typo(word) if self.generator.random() < TYPO_SHARE else word for word in text.split())
-
-    def _typo(self, word: str) -> str:
-        if len(word) < 4:
-            return word
-        at = self.generator.randrange(1, len(word) - 2)
-        swapped = word[:at] + word[at + 1] + word[at] + word[at + 2 :]
-        return self._pick((swapped, word[:at] + word[at + 1 :], word[:at] + word[at] + word[at:]))
-
     def _pick(self, choices: Sequence[str]) -> str:
         return self.generator.choice(choices)
+
+
+def _mistype(text: str, generator: random.Random) -> str:
+    """Swap, drop or double a letter in a small share of the words."""
+    return " ".join(_typo(word, generator) if generator.random() < TYPO_SHARE else word for word in text.split())
+
+
+def _typo(word: str, generator: random.Random) -> str:
+    if len(word) < 4:
+        return word
+    at = generator.randrange(1, len(word) - 2)
+    swapped = word[:at] + word[at + 1] + word[at] + word[at + 2 :]
+    return generator.choice((swapped, word[:at] + word[at + 1 :], word[:at] + word[at] + word[at:]))

@@ -21,7 +21,7 @@ def demo_environ(folder: Path) -> dict[str, str]:
         "JOB_DATA__TEST_URI": str(folder / "data" / "test.csv"),
         "JOB_OUTPUT__URI": f"file://{folder / 'store'}",
         "JOB_PARALLEL__WORKERS_PER_NODE": "2",
-        "JOB_TRAIN__EPOCHS": "6",
+        "JOB_TRAIN__EPOCHS": "2",
         "JOB_TRAIN__LEARNING_RATE": "1e-3",
         "JOB_TRAIN__WARMUP_RATIO": "0.1",
         "JOB_TRAIN__WEIGHT_DECAY": "0.05",

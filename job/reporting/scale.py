@@ -42,7 +42,7 @@ def covering(values: Iterable[float], *, zero: bool = False) -> tuple[float, flo
     """
     shown = [*values, *([0.0] if zero else [])]
     low, high = min(shown), max(shown)
-    if high <= low:
+    if high - low <= 1e-9 * max(abs(low), abs(high)):
         pad = abs(low) * 0.1 or 1.0
         low, high = (low if zero else low - pad), high + pad
     # A wider range may have wider steps, so once more until the ends stay where they are.

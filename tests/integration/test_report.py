@@ -5,7 +5,7 @@ import pytest
 from job.reporting import report
 from tests.support import bundles, chromium, parts
 
-KINDS = ("single_label", "multi_label", "many_classes", "regression")
+KINDS = ("single_label", "multi_label", "many_classes", "whole_matrix", "regression")
 
 
 @pytest.fixture(scope="module")

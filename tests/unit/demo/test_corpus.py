@@ -26,14 +26,14 @@ def test_majority_is_a_weak_baseline():
 
 
 def test_counting_words_is_not_enough():
-    """Signs of the adjectives alone, without order, leave a clear share of the reviews wrong."""
+    """Signs of the adjectives alone, without order, leave more wrong than the wrong labels."""
     words = dict.fromkeys(POSITIVE, 1) | dict.fromkeys(NEGATIVE, -1)
     reviews = make_reviews(2000, 3)
     right = 0
     for review in reviews:
         score = sum(words.get(word.strip(".,!"), 0) for word in review.text.lower().split())
         right += (score > 0) == (review.label == LABELS[1])
-    assert 0.7 < right / len(reviews) < 0.9
+    assert 0.7 < right / len(reviews) < 0.95
 
 
 def test_files_are_csv_and_share_no_text(tmp_path):

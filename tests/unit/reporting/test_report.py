@@ -9,7 +9,7 @@ from job.reporting.bundle import ReportBundle
 from job.reporting.report import render
 from tests.support import bundles
 
-KINDS = ("single_label", "multi_label", "many_classes", "regression")
+KINDS = ("single_label", "multi_label", "many_classes", "whole_matrix", "regression")
 
 
 class Page(HTMLParser):

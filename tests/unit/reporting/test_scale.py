@@ -7,7 +7,7 @@ from job.reporting.scale import Scale, covering, ticks
 RANGES = (
     st.tuples(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6))
     .map(lambda ends: (ends[0], ends[0] + ends[1]))
-    .filter(lambda ends: ends[1] > ends[0])
+    .filter(lambda ends: ends[1] - ends[0] > 1e-6 * abs(ends[0]))
 )
 
 
@@ -43,6 +43,11 @@ def test_covering_holds_all_values(values):
 
 def test_covering_begins_at_zero_for_amounts():
     assert covering([3, 9], zero=True) == (0, 10)
+
+
+def test_values_that_differ_by_rounding_only_are_one_value():
+    low, high = covering([0.1 + 0.2, 0.3])
+    assert high - low > 0.01
 
 
 def test_ends_of_covering_are_ticks():
