@@ -59,7 +59,8 @@ def test_workers_are_asked_for_stacks_and_the_launcher_is_not(run_dir, monkeypat
         assert worker.stdout.readline() == launcher.stdout.readline() == b"up\n"
         Watchdog(run_dir, "train", 10).dump_stacks()
         assert worker.wait(5) == -signal.SIGUSR1  # this one has no handler for it
-        assert launcher.poll() is None
+        with pytest.raises(subprocess.TimeoutExpired):
+            launcher.wait(0.1)
     finally:
         for process in (worker, launcher):
             process.kill()

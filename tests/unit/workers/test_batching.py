@@ -56,6 +56,11 @@ def test_ranks_get_like_shares(lengths, world_size):
     assert max(tokens) - min(tokens) <= lengths.max()
 
 
+def test_examples_are_dealt_forth_and_back():
+    plan = plan_step(np.arange(6), np.array([9, 8, 7, 6, 5, 4]), 2, Cut(1000))
+    assert plan == [[MicroBatch((0, 3, 4))], [MicroBatch((1, 2, 5))]]
+
+
 def test_fewer_examples_than_ranks():
     plan = plan_step(np.array([4, 2]), np.array([9, 9, 3, 9, 5]), 4, Cut(100))
     assert [pieces[0].filler for pieces in plan] == [False, False, True, True]
