@@ -83,7 +83,9 @@ def confirm(
     if multipart and found_etag and "-" not in found_etag:
         found_etag = None  # some stores number no parts: theirs is an ETag of another kind
     if found_etag not in {None, etag} or found_sha256 not in {None, sha256}:
-        raise OtherBytesError(f"The store holds other bytes of {subject} than were sent.", "The network or the store corrupts data.")
+        raise OtherBytesError(
+            f"The store holds other bytes of {subject} than were sent.", "The network or the store corrupts data."
+        )
     return found_etag is not None or found_sha256 is not None
 
 

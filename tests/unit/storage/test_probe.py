@@ -101,3 +101,14 @@ def test_a_store_that_is_not_there_is_no_finding(broken, error):
 
 def test_optional_findings_do_not_stop_a_run():
     ProbeResult("s3://x", (Finding("checksums", ok=False, detail="none", required=False),)).require()
+
+
+def test_two_winners_are_one_too_many_even_when_the_content_is_the_firsts(tmp_path):
+    class Flatterer(LocalStore):
+        def put_if_absent(self, key, data):
+            won = super().put_if_absent(key, data)
+            if won and "race" in key:
+                super().write_bytes(key, b"0")  # the content of whoever is counted first
+            return won or "race" in key
+
+    assert missing(Flatterer(tmp_path)) == ["put-if-absent by several at once"]
