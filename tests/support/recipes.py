@@ -82,7 +82,10 @@ def write_imdb_csv(folder: Path) -> None:
     """``imdb/{train,validation,test}.csv`` with labels 0 and 1; one review is longer than any model's limit."""
     draw = random.Random(3)
     for split, count in (("train", 160), ("validation", 40), ("test", 50)):
-        rows = [{"text": text(draw, name) + ".<br />", "label": at} for at, name in [(at % 2, ("negative", "positive")[at % 2]) for at in range(count)]]
+        rows = [
+            {"text": text(draw, name) + ".<br />", "label": at}
+            for at, name in [(at % 2, ("negative", "positive")[at % 2]) for at in range(count)]
+        ]
         rows[0]["text"] = " ".join(text(draw, "negative") for _ in range(300))
         write_rows(folder / f"imdb/{split}.csv", rows)
 

@@ -1,0 +1,107 @@
+"""SIGKILL of the node process in the middle of training: what it leaves behind must not disturb, and nothing may be lost."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from job.cluster import launch
+from tests.support import jobs, tiny
+
+EVERY, LAST = 20, 240
+STEPS = {"TRAIN__MAX_STEPS": str(LAST), "CHECKPOINT__EVERY_STEPS": str(EVERY), "EVAL__EVERY_STEPS": "50"}
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("inputs")
+    tiny.write_model(folder / "model")
+    tiny.write_csv(folder / "train.csv", tiny.sentences(300))
+    return folder
+
+
+def environ(inputs, folder):
+    places = {"RUN__DIR": str(folder / "runs"), "OUTPUT__URI": str(folder / "store"), "PARALLEL__WORKERS_PER_NODE": "2"}
+    return tiny.environ(inputs, **places, **STEPS)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(inputs, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    ended = jobs.run(environ(inputs, folder), folder / "log")
+    assert ended.code == 0, ended.output
+    return folder
+
+
+@pytest.fixture(scope="module")
+def killed(inputs, tmp_path_factory):
+    """The folder of a run whose node process was killed after its first commit, its workers, and the second start."""
+    folder = tmp_path_factory.mktemp("killed")
+    process = jobs.start(environ(inputs, folder), folder / "first")
+    try:
+        jobs.wait_for(lambda: commits(folder), process)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    left = launch.workers_of(folder / "runs/tiny")
+    time.sleep(1)
+    still = [pid for pid in left if is_alive(pid)]
+    committed = max(commits(folder))
+    second = jobs.run(environ(inputs, folder), folder / "second")
+    return folder, still, committed, second
+
+
+def commits(folder):
+    return [entry["fields"]["step"] for entry in jobs.log_entries(folder / "store", "tiny") if entry["kind"] == "committed"]
+
+
+def is_alive(pid):
+    """Whether it runs: a killed process that nobody waited for is listed still, without a command line."""
+    path = Path(f"/proc/{pid}/cmdline")
+    return path.exists() and bool(path.read_bytes())
+
+
+def test_the_workers_are_left_behind(killed):
+    """What the second start has to deal with: torchrun and its two workers, in sessions of their own."""
+    _, still, _, _ = killed
+    assert len(still) == 3
+
+
+def test_the_next_start_ends_them_and_completes(killed):
+    folder, still, _, second = killed
+    assert second.code == 0, second.output
+    assert not any(is_alive(pid) for pid in still)
+    assert launch.workers_of(folder / "runs/tiny") == []
+
+
+def test_it_continues_from_the_last_commit(killed):
+    folder, _, committed, _ = killed
+    assert json.loads((folder / "runs/tiny/plan.json").read_bytes())["start_step"] == committed >= EVERY
+
+
+def test_the_weights_are_those_of_a_run_that_was_not_killed(killed, undisturbed):
+    weights = [(jobs.published(folder / "store", "tiny") / "model.safetensors").read_bytes() for folder in (killed[0], undisturbed)]
+    assert weights[0] == weights[1]
+
+
+def test_the_history_has_both_attempts_and_no_step_twice(killed):
+    folder, _, committed, _ = killed
+    kinds = [entry["kind"] for entry in jobs.log_entries(folder / "store", "tiny") if entry["kind"] != "deleted"]
+    assert kinds[:2] == ["started", "committed"]
+    assert kinds.count("started") == 2
+    assert kinds[-2:] == ["published", "complete"]
+    assert "failed" not in kinds
+    records = [json.loads(line) for line in (folder / "runs/tiny/metrics.jsonl").read_bytes().splitlines()]
+    steps = [record["step"] for record in records if "train/loss" in record]
+    assert steps == sorted(set(steps))
+    assert [record["attempt"] for record in records if record["step"] > committed + 10] != []
+    assert {record["attempt"] for record in records if record["step"] > committed + 10} == {2}
+
+
+def test_no_half_written_file_is_left(killed):
+    folder = killed[0]
+    assert [os.fspath(path) for path in (folder / "runs").rglob(".tmp-*")] == []
+    assert [os.fspath(path) for path in (folder / "store").rglob(".tmp-*")] == []
