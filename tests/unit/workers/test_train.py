@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from job import run_dir as run_dirs
+from job.errors import StopRequested
 from job.run_dir import RunDir
 from job.settings.train import TrainSettings
 from job.workers import train
@@ -115,6 +116,16 @@ def test_training_from_start_to_end(run_dir, make, monkeypatch):
     assert all(record["attempt"] == 3 for record in records)
     assert records[0]["epoch"] == pytest.approx(2 / 3)
     assert trainee.checkpointer.best.exists()
+
+
+def test_a_stop_right_after_continuing_writes_no_second_checkpoint(run_dir, make, monkeypatch):
+    monkeypatch.setattr(train, "load_from_disk", lambda _: rows(9))
+    run_dirs.write_json(run_dir.attempt, {"number": 2})
+    settings, engine, trainee = make(TrainState(step=2), EVAL__EVERY_STEPS="100")
+    run_dir.stop.touch()
+    with pytest.raises(StopRequested):
+        train.train(run_dir, settings, engine, trainee)
+    assert run_dir.finished_checkpoints() == []
 
 
 @pytest.mark.parametrize(("best", "best_step"), [("accuracy", 3), ("accuracy", -1), (None, -1)])
