@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import json
 import logging
@@ -24,8 +25,8 @@ TERMINATION_LOG = Path("/dev/termination-log")
 """Where Kubernetes looks for a container's last words; there only when Kubernetes put it there."""
 MAX_BYTES = 4096
 CUT = " ..."
-NO_STORE = {76, 77}
-"""Outcomes after which the store is not written: it belongs to another attempt, or refuses us."""
+FENCED = 76
+"""After this outcome the store is not written: the run belongs to another attempt."""
 
 
 @dataclass
@@ -64,35 +65,42 @@ def report(error: JobError, scene: Scene) -> int:
     with contextlib.suppress(OSError):
         if TERMINATION_LOG.exists():
             TERMINATION_LOG.write_bytes(line.encode())
-    sys.stderr.write(f"\njob: {scene.masker.mask(error.message)}\n{scene.masker.mask(error.hint)}\n{line}\n")
+    sys.stderr.write(f"\njob: {record['message']}\n{record['hint']}\n{line}\n")
     sys.stderr.flush()
     return error.exit_code
 
 
 def _record(error: JobError, scene: Scene) -> dict[str, Any]:
-    """At most MAX_BYTES as JSON: the message is cut where it must be."""
+    """At most MAX_BYTES as JSON: message and hint are cut where they must be, the longer one first."""
     attempt = scene.attempt
     record: dict[str, Any] = {
         "code": error.exit_code,
         "name": error.name,
-        "message": _writable(scene.masker.mask(error.message)),
-        "hint": _writable(scene.masker.mask(error.hint)),
+        "message": "",
+        "hint": "",
         "stage": scene.name,
         "step": attempt.last_step if attempt else None,
         "last_commit": attempt.last_commit if attempt else None,
         "attempt": attempt.number if attempt else None,
     }
-    over = len(json.dumps(record, ensure_ascii=False).encode()) - MAX_BYTES
-    for name in ("message", "hint"):
-        if over > 0:
-            kept = (
-                record[name].encode()[: -over - len(CUT)].decode(errors="ignore")
-                if len(record[name].encode()) > over + len(CUT)
-                else ""
-            )
-            record[name] = kept + CUT
-            over = len(json.dumps(record, ensure_ascii=False).encode()) - MAX_BYTES
+    texts = {"message": _writable(scene.masker.mask(error.message)), "hint": _writable(scene.masker.mask(error.hint))}
+    room = MAX_BYTES - len(json.dumps(record, ensure_ascii=False).encode())
+    shorter, longer = sorted(texts, key=lambda name: _size(texts[name]))
+    record[shorter] = _cut(texts[shorter], room // 2)
+    record[longer] = _cut(texts[longer], room - _size(record[shorter]))
     return record
+
+
+def _size(text: str) -> int:
+    """Bytes of a text within JSON."""
+    return len(json.dumps(text, ensure_ascii=False).encode()) - len('""')
+
+
+def _cut(text: str, room: int) -> str:
+    """As much of a text as fits into ``room`` bytes of JSON."""
+    if _size(text) <= room:
+        return text
+    return text[: bisect.bisect_right(range(len(text)), room - len(CUT), key=lambda end: _size(text[:end])) - 1] + CUT
 
 
 def _writable(text: str) -> str:
@@ -103,7 +111,7 @@ def _writable(text: str) -> str:
 def _to_store(error: JobError, scene: Scene, record: dict[str, Any]) -> None:
     """The run's history says how the attempt ended; where even that fails, the outcome stays what it was."""
     attempt = scene.attempt
-    if attempt is None or error.exit_code in NO_STORE:
+    if attempt is None or error.exit_code == FENCED:
         return
     try:
         if isinstance(error, StopRequested):

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from job.errors import CrashError, DataError, DeniedError, FencedError, StopRequested, UnavailableError
+from job.reporting.masking import Masker
+from job.stages import ending
+from job.storage.journal import Journal
+
+
+@pytest.fixture(autouse=True)
+def termination_log(tmp_path, monkeypatch):
+    path = tmp_path / "termination-log"
+    monkeypatch.setattr(ending, "TERMINATION_LOG", path)
+    return path
+
+
+def scene_of(context, **more):
+    return ending.Scene("train", run_dir=context.run_dir, attempt=context.attempt, **more)
+
+
+def kinds(context):
+    return [entry.kind for entry in context.attempt.entries]
+
+
+def test_the_record_is_the_same_everywhere(context, termination_log, tmp_path, capsys):
+    termination_log.touch()
+    assert ending.report(DataError("row 7 is odd", "Look at it."), scene_of(context)) == 65
+    told = capsys.readouterr().err
+    record = json.loads(told.splitlines()[-1])
+    assert record == {
+        "code": 65, "name": "data", "message": "row 7 is odd", "hint": "Look at it.", "stage": "train",
+        "step": None, "last_commit": None, "attempt": 1,
+    }
+    assert "job: row 7 is odd\nLook at it.\n" in told
+    in_store = tmp_path / "store" / "tiny" / "attempts" / context.attempt.nonce / "failure.json"
+    for path in (context.run_dir.failure, termination_log, in_store):
+        assert json.loads(path.read_bytes()) == record
+    assert context.attempt.entries[-1].fields == record
+
+
+def test_no_termination_log_is_made(context, termination_log):
+    ending.report(DataError("x"), scene_of(context))
+    assert not termination_log.exists()
+
+
+def test_before_there_is_a_run_directory(capsys):
+    assert ending.report(DataError("x"), ending.Scene("settings")) == 65
+    assert json.loads(capsys.readouterr().err.splitlines()[-1])["attempt"] is None
+
+
+@pytest.mark.parametrize("character", ["a ", "é", "\n", '"', "\x01", "\udcff", "😀"])
+@pytest.mark.parametrize("long", ["message", "hint", "both"])
+def test_no_record_is_over_its_size(context, termination_log, tmp_path, character, long):
+    termination_log.touch()
+    text = character * 5000
+    error = DataError(text if long != "hint" else "short", text if long != "message" else "short")
+    ending.report(error, scene_of(context))
+    content = context.run_dir.failure.read_bytes()
+    assert len(content) <= ending.MAX_BYTES
+    assert termination_log.read_bytes() == content
+    in_store = next((tmp_path / "store").glob("*/attempts/*/failure.json"))
+    assert in_store.read_bytes() == content
+    record = json.loads(content)
+    cut = record["message" if long != "hint" else "hint"]
+    assert cut.endswith(ending.CUT)
+    if long != "both":
+        assert record["hint" if long == "message" else "message"] == "short"
+
+
+def test_a_record_of_just_the_size_is_not_cut(context):
+    empty = len(json.dumps(ending._record(DataError(""), scene_of(context))))
+    assert ending._record(DataError("x" * (ending.MAX_BYTES - empty)), scene_of(context))["message"] == "x" * (
+        ending.MAX_BYTES - empty
+    )
+    assert ending._record(DataError("x" * (ending.MAX_BYTES - empty + 1)), scene_of(context))["message"].endswith(ending.CUT)
+
+
+def test_secrets_are_in_no_record(context, capsys):
+    scene = scene_of(context, masker=Masker.of(["canarySecret"]))
+    ending.report(UnavailableError("https://x/?token=abc said canarySecret", "canarySecret"), scene)
+    told = capsys.readouterr().err + context.run_dir.failure.read_text()
+    assert "canarySecret" not in told
+    assert "token=abc" not in told
+
+
+def test_a_stop_is_a_stop_in_the_history(context):
+    assert ending.report(StopRequested("SIGTERM"), scene_of(context)) == 75
+    assert kinds(context) == ["started", "stopped"]
+
+
+def test_a_run_that_is_anothers_is_not_written_to(context):
+    assert ending.report(FencedError("another"), scene_of(context)) == 76
+    assert kinds(context) == ["started"]
+
+
+def test_the_hub_denies_and_the_store_is_told(context):
+    assert ending.report(DeniedError("401"), scene_of(context)) == 77
+    assert kinds(context) == ["started", "failed"]
+
+
+def test_a_store_that_fails_does_not_change_the_outcome(context, monkeypatch, caplog):
+    def fail(*_, **__):
+        raise UnavailableError("503")
+
+    monkeypatch.setattr(Journal, "append", fail)
+    assert ending.report(DataError("x"), scene_of(context)) == 65
+    assert "could not be written to the store" in caplog.text
+    assert json.loads(context.run_dir.failure.read_bytes())["code"] == 65
+
+
+def test_a_disk_that_fails_does_not_change_the_outcome(context):
+    context.run_dir.failure.mkdir(parents=True)
+    assert ending.report(DataError("x"), scene_of(context)) == 65
+
+
+def test_a_bug_is_logged_with_its_stack(context, caplog):
+    error = CrashError("KeyError: 'x'")
+    error.__cause__ = KeyError("x")
+    assert ending.report(error, scene_of(context)) == 70
+    assert caplog.records[-1].exc_info[1] is error.__cause__
+
+
+def test_a_stage_is_named_and_timed_also_when_it_fails(context):
+    scene = ending.Scene("start")
+    with pytest.raises(DataError), scene.stage(context, "fetch"):
+        raise DataError("x")
+    assert scene.name == "fetch"
+    assert scene.timings["fetch"] >= 0
+
+
+def test_no_stage_begins_after_a_stop_request(context):
+    context.stop.request("SIGTERM")
+    with pytest.raises(StopRequested, match="SIGTERM"), ending.Scene("start").stage(context, "fetch"):
+        pytest.fail("it began")

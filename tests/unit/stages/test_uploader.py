@@ -1,0 +1,135 @@
+"""The uploader against a local store.  A fake: the attempt's ``commit_checkpoint``, where it has to fail or to wait on command."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from job.errors import DeniedError, FencedError, UnavailableError
+from job.stages.uploader import Uploader
+
+
+@pytest.fixture
+def commits(context, monkeypatch):
+    """Steps in the order their upload was tried; ``commits.errors``: what the next tries end with, None is success."""
+
+    class Commits(list):
+        errors: list = []
+
+    tried = Commits()
+    real = type(context.attempt).commit_checkpoint
+
+    def commit(attempt, folder, fields, metric=None):
+        tried.append(fields["step"])
+        error = tried.errors.pop(0) if tried.errors else None
+        if error:
+            raise error
+        return real(attempt, folder, fields, metric)
+
+    monkeypatch.setattr(type(context.attempt), "commit_checkpoint", commit)
+    return tried
+
+
+def committed(context):
+    return [entry["step"] for entry in context.attempt.entries if entry.kind == "committed"]
+
+
+def test_without_work_nothing_is_done(context):
+    uploader = Uploader(context)
+    uploader.tick()
+    uploader.drain()
+    assert committed(context) == []
+
+
+def test_oldest_first_and_gone_when_committed(context, checkpoint, commits):
+    for step in (30, 10, 20):
+        checkpoint(step, metric=0.5)
+    Uploader(context).drain()
+    assert commits == committed(context) == [10, 20, 30]
+    assert context.run_dir.finished_checkpoints() == []
+    entry = context.attempt.entries[1]
+    assert entry["metric"] == {"name": "accuracy", "value": 0.5, "greater_is_better": True}
+    assert context.stop.lead_s > 0
+
+
+def test_the_newest_are_kept_and_metrics_stay(context, checkpoint, tmp_path):
+    for step in (10, 20, 30, 40):
+        checkpoint(step)
+    Uploader(context).drain()
+    attempt = tmp_path / "store" / "tiny" / "attempts" / context.attempt.nonce
+    assert sorted(path.name for path in (attempt / "checkpoints").iterdir()) == ["step-0000000030", "step-0000000040"]
+    assert len(list(attempt.glob("metrics-*.jsonl"))) == 4
+
+
+def test_inputs_are_pinned_by_the_checkpoint(context, checkpoint, tmp_path):
+    checkpoint(10)
+    Uploader(context).drain()
+    resumed = context.attempt.find_resume(tmp_path / "resumed", {"settings_fingerprint": "s", "data_fingerprint": "d"})
+    assert resumed.manifest.extra["sources"] == {"model": {"revision": "abc"}}
+
+
+def test_a_failed_upload_is_tried_again_and_the_count_starts_anew(context, checkpoint, commits, caplog):
+    commits.errors = [UnavailableError("503"), UnavailableError("503"), None, UnavailableError("503"), UnavailableError("503")]
+    checkpoint(10)
+    checkpoint(20)
+    Uploader(context).drain()
+    assert commits == [10, 10, 10, 20, 20, 20]
+    assert committed(context) == [10, 20]
+    assert "upload of a checkpoint failed (2 of 3 allowed)" in caplog.text
+
+
+def test_too_many_failures_in_a_row_end_the_run(context, checkpoint, commits):
+    commits.errors = [UnavailableError("503", "later")] * 9
+    folder = checkpoint(10)
+    with pytest.raises(UnavailableError, match=r"3 uploads of checkpoints failed in a row, the last with: 503 later"):
+        Uploader(context).drain()
+    assert commits == [10] * 3
+    assert (folder / "state.json").exists()
+
+
+@pytest.mark.parametrize("error", [FencedError("another owns the run"), DeniedError("403")])
+def test_what_will_not_change_ends_the_run_at_once(context, checkpoint, commits, error):
+    commits.errors = [error]
+    checkpoint(10)
+    with pytest.raises(type(error)):
+        Uploader(context).drain()
+    assert commits == [10]
+
+
+def test_another_attempt_is_noticed_without_a_fake(context, checkpoint, make_context, settings):
+    checkpoint(10)
+    newer = make_context(settings)
+    with pytest.raises(FencedError, match="Attempt 2 of this run began"):
+        Uploader(context).drain()
+    assert committed(newer) == []
+
+
+def test_a_bug_in_an_upload_is_an_outcome_and_not_lost_in_the_thread(context, checkpoint, caplog):
+    folder = checkpoint(10)
+    (folder / "state.json").unlink()
+    with pytest.raises(UnavailableError, match="FileNotFoundError"):
+        Uploader(context).drain()
+
+
+def test_ticks_do_not_wait_and_only_one_upload_is_under_way(context, checkpoint, commits, monkeypatch):
+    """A stop while a checkpoint uploads: draining waits for it and for the one that came meanwhile."""
+    go, real = threading.Event(), Uploader._commit
+
+    def wait(uploader, step, folder):
+        assert go.wait(10)
+        real(uploader, step, folder)
+
+    monkeypatch.setattr(Uploader, "_commit", wait)
+    uploader = Uploader(context)
+    checkpoint(10)
+    uploader.tick()
+    context.stop.request("SIGTERM")
+    checkpoint(20)
+    for _ in range(3):
+        uploader.tick()
+    assert [thread.name for thread in threading.enumerate()].count("upload") == 1
+    assert commits == []
+    go.set()
+    uploader.drain()
+    assert committed(context) == [10, 20]
