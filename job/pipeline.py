@@ -71,6 +71,7 @@ def _run(settings: Settings, run_dir: RunDir, stop: StopRequest, environ: Mappin
     run_dir.failure.unlink(missing_ok=True)
     launch.end_leftovers(run_dir.root)  # first: as long as one lives, it writes here
     run_dir.clear_temporary()
+    run_dirs.require_room(run_dir.root, settings.limits.min_free_bytes)
     shape = topology.resolve(settings.parallel, topology.available_cores(), topology.visible_gpus(environ))
     crew = Crew(run_dir, shape, stop, environ, settings.limits.stall_timeout_s)
     run_dirs.write_json(run_dir.settings, resolved.dump(settings))

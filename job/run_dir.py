@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from job.errors import FencedError, SettingsError
+from job.errors import FencedError, LocalIOError, SettingsError
 
 TEMPORARY_PREFIX = ".tmp-"
 _NO_FOLDER = {errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
@@ -53,6 +53,20 @@ def write_bytes(path: Path, data: bytes) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` as indented JSON, whole or not at all."""
     write_bytes(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=str).encode() + b"\n")
+
+
+def require_room(folder: Path, needed_bytes: int) -> None:
+    """See that a disk has room.
+
+    Raises:
+        LocalIOError: when fewer than ``needed_bytes`` are free.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < needed_bytes:
+        raise LocalIOError(
+            f"The disk of {folder} has {free:,} bytes free, and {needed_bytes:,} are needed.",
+            "Free space or point JOB_RUN__DIR at a larger disk; the run continues from its last commit.",
+        )
 
 
 def read_json(path: Path) -> Any:

@@ -14,7 +14,18 @@ from job.run_dir import TEMPORARY_PREFIX
 from job.settings import resolved
 from job.stages.context import RunContext
 
-PACKAGES = ("torch", "transformers", "datasets", "accelerate", "tokenizers", "safetensors", "scikit-learn", "numpy", "boto3", "huggingface_hub")
+PACKAGES = (
+    "torch",
+    "transformers",
+    "datasets",
+    "accelerate",
+    "tokenizers",
+    "safetensors",
+    "scikit-learn",
+    "numpy",
+    "boto3",
+    "huggingface_hub",
+)
 
 
 def publish(context: RunContext, fetched: FetchedInputs, scored: EvalReport, timings: dict[str, float]) -> PublishedRun:
@@ -74,6 +85,7 @@ def _write_report(context: RunContext, parts: bundle.ReportBundle) -> None:
         "ledger.json": parts.ledger,
         "sources.json": parts.sources,
         "training.json": parts.train,
+        "timings.json": parts.timings,
     }
     for name, value in documents.items():
         run_dirs.write_json(folder / name, value)

@@ -15,7 +15,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ FORMAT = 1
 MAX_WAITING = 2
 """Finished checkpoints that may wait for upload: one staged, one uploading.  Training waits rather than filling the disk."""
 POLL_S = 0.05
+WEIGHTS_EACH = 3
+"""A checkpoint's size in sizes of the weights: the weights and AdamW's two moments; the best weights are a link."""
 
 
 def write_weights(model: torch.nn.Module, path: Path) -> None:
@@ -64,10 +66,20 @@ class Checkpointer:
         """The best weights so far, on this node."""
         return self._run_dir.root / "best.safetensors"
 
-    def write(self, state: TrainState) -> Path:
-        """Write a checkpoint of this step and give it its final name, once the node process has made room for it."""
+    def wait_for_upload(self, beat: Callable[[], None]) -> None:
+        """Wait until the node process has uploaded enough of the finished checkpoints for another one to be staged."""
         while len(self._run_dir.finished_checkpoints()) >= MAX_WAITING:
+            beat()
             time.sleep(POLL_S)
+
+    def write(self, state: TrainState, spare_bytes: int = 0) -> Path:
+        """Write a checkpoint of this step and give it its final name.
+
+        Raises:
+            LocalIOError: when it would leave less than ``spare_bytes`` free; nothing is written then.
+        """
+        weights = sum(parameter.numel() * parameter.element_size() for parameter in self._model.parameters())
+        run_dirs.require_room(self._run_dir.root, WEIGHTS_EACH * weights + spare_bytes)
         final = self._run_dir.checkpoint(state.step)
         folder = final.with_name(TEMPORARY_PREFIX + final.name)
         shutil.rmtree(folder, ignore_errors=True)

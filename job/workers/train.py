@@ -120,7 +120,8 @@ def train(run_dir: RunDir, settings: Settings, engine: Engine, trainee: Trainee)
             metrics.append({"attempt": attempt, "step": state.step, "epoch": epoch, "time_s": state.seconds, **values})
 
     def save(state: TrainState) -> None:
-        checkpointer.write(state)
+        checkpointer.wait_for_upload(heartbeat.beat)
+        checkpointer.write(state, settings.limits.min_free_bytes)
 
     stop = StopFile(engine, run_dir)
 

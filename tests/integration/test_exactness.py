@@ -42,7 +42,9 @@ def test_continuing_is_bit_exact(tmp_path, world):
         halves.append(half)
     tiny.train_all(halves, world)
     for reference, half in zip(whole, halves, strict=True):
-        assert (half.checkpoint(LAST) / "model.safetensors").read_bytes() == (reference.checkpoint(LAST) / "model.safetensors").read_bytes()
+        assert (half.checkpoint(LAST) / "model.safetensors").read_bytes() == (
+            reference.checkpoint(LAST) / "model.safetensors"
+        ).read_bytes()
         assert (half.checkpoint(LAST) / "optimizer.safetensors").read_bytes() == (
             reference.checkpoint(LAST) / "optimizer.safetensors"
         ).read_bytes()

@@ -46,8 +46,14 @@ def test_published_files_are_those_of_the_manifest(complete):
     there = {path.relative_to(model).as_posix() for path in model.rglob("*") if path.is_file()} - {"MANIFEST.json"}
     assert set(listed) == there
     assert all(hashlib.sha256((model / path).read_bytes()).hexdigest() == sha for path, sha in listed.items())
-    reports = {f"report/{name}" for name in ("report.html", "metrics.json", "predictions.parquet", "settings.json", "versions.json")}
-    assert there >= {"model.safetensors", "config.json", "tokenizer.json", "README.md", "report/ledger.json", "report/metrics.jsonl"} | reports
+    reports = {
+        f"report/{name}" for name in ("report.html", "metrics.json", "predictions.parquet", "settings.json", "versions.json")
+    }
+    assert (
+        there
+        >= {"model.safetensors", "config.json", "tokenizer.json", "README.md", "report/ledger.json", "report/metrics.jsonl"}
+        | reports
+    )
 
 
 def test_published_model_loads_with_its_label_names(complete):
@@ -115,7 +121,9 @@ def test_a_stop_continues_on_another_machine(inputs, tmp_path):
     _wait_for(lambda: any(entry["kind"] == "committed" for entry in jobs.log_entries(tmp_path / "store", "tiny")), process)
     process.terminate()
     assert process.wait(120) == 75, (tmp_path / "first").read_text()
-    stopped_at = max(entry["fields"]["step"] for entry in jobs.log_entries(tmp_path / "store", "tiny") if entry["kind"] == "committed")
+    stopped_at = max(
+        entry["fields"]["step"] for entry in jobs.log_entries(tmp_path / "store", "tiny") if entry["kind"] == "committed"
+    )
     shutil.rmtree(tmp_path / "runs")
     ended = jobs.run(environ, tmp_path / "second")
     assert ended.code == 0, ended.output

@@ -45,12 +45,28 @@ def write_model(folder: Path, seed: int = 0, **config: Any) -> Path:
     inner = Tokenizer(models.WordPiece({name: at for at, name in enumerate(names)}, unk_token="[UNK]"))
     inner.normalizer = normalizers.BertNormalizer(lowercase=True)
     inner.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    inner.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    inner.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=inner, unk_token="[UNK]", pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]", mask_token="[MASK]", model_max_length=64
+        tokenizer_object=inner,
+        unk_token="[UNK]",
+        pad_token="[PAD]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+        model_max_length=64,
     )
     torch.manual_seed(seed)
-    values = {"vocab_size": len(names), "dim": 32, "hidden_dim": 64, "n_layers": 2, "n_heads": 2, "max_position_embeddings": 64, "pad_token_id": 0}
+    values = {
+        "vocab_size": len(names),
+        "dim": 32,
+        "hidden_dim": 64,
+        "n_layers": 2,
+        "n_heads": 2,
+        "max_position_embeddings": 64,
+        "pad_token_id": 0,
+    }
     model = DistilBertForMaskedLM(DistilBertConfig(**{**values, **config}))
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -121,6 +137,8 @@ def train_all(run_dirs_: list[Any], world_size: int, timeout_s: float = 300) -> 
     plan = launch.plan("train", Path("unused"), shape, os.environ)
     script = str(Path(__file__).parent / "train_all.py")
     argv = [*plan.argv[:-3], script, *(str(run_dir.root) for run_dir in run_dirs_)]
-    done = subprocess.run(argv, env={**plan.environ, "PYTHONPATH": str(Path(__file__).parents[2])}, capture_output=True, text=True, timeout=timeout_s)
+    done = subprocess.run(
+        argv, env={**plan.environ, "PYTHONPATH": str(Path(__file__).parents[2])}, capture_output=True, text=True, timeout=timeout_s
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stderr

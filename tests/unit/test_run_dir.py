@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from job import run_dir
-from job.errors import FencedError, SettingsError
+from job.errors import FencedError, LocalIOError, SettingsError
 from job.run_dir import TEMPORARY_PREFIX, RunDir, exclusive
 
 ROOT = Path(run_dir.__file__).parents[1]
@@ -138,3 +138,11 @@ def test_a_folder_belongs_to_one_process_at_a_time(folder: RunDir) -> None:
         refused = subprocess.run(other, cwd=ROOT, capture_output=True, text=True, check=False)
     assert "FencedError" in refused.stderr
     assert subprocess.run(other, cwd=ROOT, check=False).returncode == 0
+
+
+def test_room_is_required_before_it_is_used(tmp_path):
+    run_dir.require_room(tmp_path, 1)
+    with pytest.raises(LocalIOError, match="bytes free") as caught:
+        run_dir.require_room(tmp_path, 2**60)
+    assert caught.value.exit_code == 74
+    assert "JOB_RUN__DIR" in caught.value.hint

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from job import run_dir as run_dirs
-from job.errors import UnusableError, as_job_error
+from job.errors import LocalIOError, UnusableError, as_job_error
 from job.run_dir import RunDir
 from job.settings.train import TrainSettings
 from job.workers import checkpoint as checkpoints
@@ -187,13 +187,15 @@ def test_waits_while_two_checkpoints_wait_for_upload(node, monkeypatch):
     monkeypatch.setattr(checkpoints, "POLL_S", 0.01)
     for step in (1, 2):
         node.checkpointer.write(TrainState(step=step))
-    thread = threading.Thread(target=node.checkpointer.write, args=(TrainState(step=3),))
+    beats = []
+    thread = threading.Thread(target=node.checkpointer.wait_for_upload, args=(lambda: beats.append(1),))
     thread.start()
-    time.sleep(0.05)
-    assert [step for step, _ in node.run_dir.finished_checkpoints()] == [1, 2]
+    time.sleep(0.1)
+    assert thread.is_alive()
     node.run_dir.checkpoint(1).rename(node.run_dir.root / "uploaded")
     thread.join(5)
-    assert [step for step, _ in node.run_dir.finished_checkpoints()] == [2, 3]
+    assert not thread.is_alive()
+    assert beats
 
 
 def test_weights_must_be_all_there(tmp_path):
@@ -216,3 +218,9 @@ def test_tied_weights(tmp_path):
     read_weights(read, tmp_path / "tied.safetensors")
     assert read.a.weight is read.b.weight
     assert torch.equal(read.b.weight, Tied(0).b.weight)
+
+
+def test_a_checkpoint_that_would_fill_the_disk_is_not_begun(node):
+    with pytest.raises(LocalIOError, match="bytes free"):
+        node.checkpointer.write(TrainState(step=3), spare_bytes=2**60)
+    assert not node.run_dir.checkpoints.exists()
