@@ -76,7 +76,7 @@ def checkpoint(context):
         folder = context.run_dir.checkpoint(step)
         scored = None if metric is None else {"name": "accuracy", "value": metric, "greater_is_better": True}
         run_dirs.write_json(folder / "state.json", {"step": step, "metric": scored})
-        (folder / "metrics.jsonl").write_text(f'{{"step": {step}}}\n')
+        (folder / "metrics.jsonl").write_text(f'{{"step": {step}}}\n', encoding="utf-8")
         return folder
 
     return make

@@ -31,8 +31,14 @@ def test_the_record_is_the_same_everywhere(context, termination_log, tmp_path, c
     told = capsys.readouterr().err
     record = json.loads(told.splitlines()[-1])
     assert record == {
-        "code": 65, "name": "data", "message": "row 7 is odd", "hint": "Look at it.", "stage": "train",
-        "step": None, "last_commit": None, "attempt": 1,
+        "code": 65,
+        "name": "data",
+        "message": "row 7 is odd",
+        "hint": "Look at it.",
+        "stage": "train",
+        "step": None,
+        "last_commit": None,
+        "attempt": 1,
     }
     assert "job: row 7 is odd\nLook at it.\n" in told
     in_store = tmp_path / "store" / "tiny" / "attempts" / context.attempt.nonce / "failure.json"

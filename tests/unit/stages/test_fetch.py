@@ -1,0 +1,150 @@
+"""Fetching from this disk as it is; a fake: the Hub's download, which has tests of its own."""
+
+from __future__ import annotations
+
+import pytest
+
+from job import run_dir as run_dirs
+from job.errors import DataError, DeniedError, SettingsError, StopRequested
+from job.records import FetchedInputs, InputSource
+from job.settings import resolved
+from job.stages import fetch as stage
+from job.stages.fetch import fetch
+from tests.support import tiny
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    """What was asked of the Hub: (repository, options); it has moved on to another commit each time."""
+    asked = []
+
+    def download(repo, folder, options):
+        asked.append((repo, options))
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "part.csv").write_text("text,label\na,b\n")
+        return InputSource(repo.uri, repo.revision if len(repo.revision or "") == 40 else f"{len(asked):040d}", 1, 15, "hash")
+
+    monkeypatch.setattr(stage.hub, "download_snapshot", download)
+    return asked
+
+
+def test_model_and_data_arrive(context, inputs):
+    fetched = fetch(context)
+    assert sorted(fetched.sources) == ["data/train", "model"]
+    assert fetched.sources["model"]["num_files"] == 3
+    assert (context.run_dir.input_data("train") / "train.csv").read_bytes() == (inputs / "train.csv").read_bytes()
+    listing = run_dirs.read_json(context.run_dir.inputs / "data" / "train.json")
+    assert listing == {"kind": "files", "files": ["train.csv"], "uri": [str(inputs / "train.csv")]}
+    assert FetchedInputs.read(context.run_dir.marker("fetch")) == fetched
+    assert fetched.resumed_step is None
+
+
+def test_on_the_same_node_nothing_is_fetched_twice(context, inputs, make_context, settings):
+    first = fetch(context)
+    (inputs / "model" / "config.json").write_text('{"changed": 1}')
+    (inputs / "train.csv").unlink()
+    assert fetch(make_context(settings)).sources == first.sources
+    assert (context.run_dir.input_model / "config.json").read_text() == "{}"
+
+
+def test_another_place_is_fetched_anew(context, inputs, make_context):
+    first = fetch(context)
+    tiny.write_csv(inputs / "other.csv", tiny.sentences(7))
+    second = fetch(make_context(tiny.settings(inputs, DATA__TRAIN_URI=str(inputs / "other.csv"))))
+    assert second.sources["model"] == first.sources["model"]
+    assert second.sources["data/train"] != first.sources["data/train"]
+    assert [path.name for path in context.run_dir.input_data("train").iterdir()] == ["other.csv"]
+
+
+def test_what_was_cut_off_is_fetched_again(context, inputs, make_context, settings, monkeypatch):
+    def cut_off(*_, **__):
+        raise StopRequested("SIGTERM")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stage.transfer, "fetch_tree", cut_off)
+        patch.setattr(stage.transfer, "fetch_uri", cut_off)
+        with pytest.raises(StopRequested):
+            fetch(context)
+    assert not context.run_dir.marker("fetch-model").exists()
+    assert fetch(make_context(settings)).sources["model"]["num_files"] == 3
+
+
+def test_equal_names_of_several_sources_do_not_meet(make_context, inputs):
+    tiny.write_csv(inputs / "more" / "train.csv", tiny.sentences(2))
+    uris = [str(inputs / "train.csv"), str(inputs / "more" / "train.csv")]
+    context = make_context(tiny.settings(inputs, DATA__TRAIN_URI=",".join(uris)))
+    assert fetch(context).sources["data/train"]["num_files"] == 2
+    listing = run_dirs.read_json(context.run_dir.inputs / "data" / "train.json")
+    assert listing["files"] == ["source-0000/train.csv", "source-0001/train.csv"]
+    assert listing["uri"] == uris
+
+
+def test_from_a_configuration_alone_no_weights_are_fetched(make_context, inputs):
+    context = make_context(tiny.settings(inputs, MODEL__FROM_CONFIG="true"))
+    assert fetch(context).sources["model"]["num_files"] == 2
+    assert not (context.run_dir.input_model / "model.safetensors").exists()
+
+
+def test_errors_name_the_setting(make_context, inputs, monkeypatch):
+    context = make_context(tiny.settings(inputs, DATA__EVAL_URI=str(inputs / "none.csv"), MODEL__URI=str(inputs / "nothing")))
+    with pytest.raises(SettingsError, match="^JOB_MODEL__URI: There is no file"):
+        fetch(context)
+    context = make_context(tiny.settings(inputs, DATA__EVAL_URI=str(inputs / "none.csv")))
+    with pytest.raises(DataError, match="^JOB_DATA__EVAL_URI: There is no file"):
+        fetch(context)
+
+    def deny(*_, **__):
+        raise DeniedError("403", "keys")
+
+    monkeypatch.setattr(stage.transfer, "fetch_uri", deny)
+    with pytest.raises(DeniedError, match="^JOB_DATA__EVAL_URI: 403 keys"):
+        fetch(context)
+
+
+def test_the_hub_is_asked_for_what_the_settings_say(make_context, inputs, hub):
+    given = {
+        "MODEL__URI": "hf://org/name",
+        "MODEL__REVISION": "branch",
+        "MODEL__HUB_TOKEN": "hf_secret",
+        "LIMITS__STORE_TIMEOUT_S": "7",
+    }
+    context = make_context(tiny.settings(inputs, **given, DATA__TEST_URI="hf://datasets/org/data@v2"))
+    fetched = fetch(context)
+    (model, options), (data, data_options) = hub
+    assert (model.kind, model.repo_id, model.revision) == ("model", "org/name", "branch")
+    assert (options.token, options.timeout_s, options.variable) == ("hf_secret", 7.0, "JOB_MODEL__URI")
+    assert (data.kind, data.repo_id, data.revision, data_options.variable) == ("dataset", "org/data", "v2", "JOB_DATA__TEST_URI")
+    assert run_dirs.read_json(context.run_dir.inputs / "data" / "test.json")["kind"] == "hub"
+    assert fetched.sources["model"]["revision"] == f"{1:040d}"
+    assert "hf_secret" not in "".join(path.read_text() for path in context.run_dir.root.rglob("*.json"))
+
+
+def test_a_run_stays_at_the_commit_it_began_with(make_context, inputs, hub, tmp_path):
+    """On another node, with nothing on its disk but what the checkpoint says."""
+    settings = tiny.settings(inputs, MODEL__URI="hf://org/name", DATA__TRAIN_URI="hf://datasets/org/data")
+    context = make_context(settings)
+    first = fetch(context)
+    payload = tmp_path / "payload"
+    payload.mkdir()
+    (payload / "state.json").write_text("{}")
+    about = {"settings_fingerprint": resolved.fingerprint(settings), "data_fingerprint": "d", "sources": first.sources}
+    context.attempt.commit_checkpoint(payload, {"step": 10, **about})
+    for marker in (context.run_dir.root / "markers").iterdir():
+        marker.unlink()
+    again = fetch(make_context(settings))
+    assert [repo.revision for repo, _ in hub] == [None, None, f"{1:040d}", f"{2:040d}"]
+    assert again.sources == first.sources
+    assert (again.resumed_step, again.resumed_data_fingerprint) == (10, "d")
+    assert (context.run_dir.input_checkpoint / "state.json").exists()
+
+
+def test_checkpoints_that_were_never_uploaded_are_dropped(context, inputs):
+    context.run_dir.checkpoint(7).mkdir(parents=True)
+    fetch(context)
+    assert context.run_dir.finished_checkpoints() == []
+
+
+def test_a_stop_request_before(context, inputs):
+    context.stop.request("SIGTERM")
+    with pytest.raises(StopRequested):
+        fetch(context)

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import pytest
+
+from job.errors import SettingsError, UnusableError
+from job.settings import resolved
+from job.stages import start
+from job.stages.start import start_attempt
+from job.storage.commit import RunLog
+from job.storage.local import LocalStore
+from tests.support import tiny
+
+
+@pytest.fixture(autouse=True)
+def probed(monkeypatch):
+    """A fake: the probe, which has tests of its own and takes its time; what it was asked."""
+    asked = []
+
+    class Sound:
+        def require(self, *, fenced):
+            asked.append(fenced)
+
+    monkeypatch.setattr(start, "probe", lambda store, name: asked.append(name) or Sound())
+    return asked
+
+
+@pytest.fixture
+def log(tmp_path):
+    return RunLog(LocalStore(tmp_path / "store"), "tiny")
+
+
+@pytest.fixture
+def payload(tmp_path):
+    (tmp_path / "payload").mkdir()
+    (tmp_path / "payload" / "state.json").write_text("{}")
+    return tmp_path / "payload"
+
+
+def test_a_first_start(settings, log, probed):
+    attempt = start_attempt(settings)
+    assert (attempt.number, attempt.fenced, probed) == (1, True, ["tiny", True])
+    entry = log.read()[0]
+    assert (entry.kind, entry["task"]) == ("started", "text-classification")
+    assert entry["settings_fingerprint"] == resolved.fingerprint(settings)
+    assert entry["settings"] == resolved.result_settings(settings)
+
+
+def test_without_a_fence(tmp_path, probed):
+    assert not start_attempt(tiny.settings(tmp_path, OUTPUT__FENCE="off")).fenced
+    assert probed == ["tiny", False]
+
+
+def test_a_later_start_takes_over(settings, caplog):
+    caplog.set_level("INFO")
+    start_attempt(settings)
+    assert start_attempt(settings).number == 2
+    assert "tiny has 1 log entries; taking it over" in caplog.text
+
+
+def test_a_complete_run_is_not_started(settings, log, tmp_path):
+    start_attempt(settings).complete()
+    assert start_attempt(settings) is None
+    assert start_attempt(tiny.settings(tmp_path, LIMITS__STALL_TIMEOUT_S="9")) is None
+    with pytest.raises(SettingsError, match="tiny is complete, and was made with another JOB_RUN__SEED, JOB_TRAIN__EPOCHS"):
+        start_attempt(tiny.settings(tmp_path, TRAIN__EPOCHS="9", RUN__SEED="1"))
+    assert [entry.kind for entry in log.read()] == ["started", "complete"]
+
+
+def test_other_settings_may_follow_as_long_as_nothing_was_trained(settings, tmp_path):
+    start_attempt(settings)
+    assert start_attempt(tiny.settings(tmp_path, TRAIN__EPOCHS="9")).number == 2
+
+
+def test_checkpoints_of_other_settings_are_not_taken_over(settings, tmp_path, payload, log):
+    start_attempt(settings).commit_checkpoint(payload, {"step": 10})
+    changed = tiny.settings(tmp_path, TRAIN__EPOCHS="9")
+    with pytest.raises(UnusableError, match=r"checkpoints \(1\), and none .* another JOB_TRAIN__EPOCHS\.") as caught:
+        start_attempt(changed)
+    assert "9" not in str(caught.value)
+    assert len(log.read()) == 2
+    assert start_attempt(settings).number == 2
+
+
+def test_one_checkpoint_of_these_settings_is_enough(settings, tmp_path, payload):
+    changed = tiny.settings(tmp_path, TRAIN__EPOCHS="9")
+    first = start_attempt(settings)
+    first.commit_checkpoint(payload, {"step": 10})
+    log = RunLog(LocalStore(tmp_path / "store"), "tiny")
+    log.start(resolved.fingerprint(changed), {}).commit_checkpoint(payload, {"step": 20})
+    assert start_attempt(changed).number == 3
+    assert start_attempt(settings).number == 4
+
+
+def test_many_differences_are_cut():
+    names = start.differing({f"train.a{n:02}": n for n in range(12)}, {})
+    assert names[:2] == ["JOB_TRAIN__A00", "JOB_TRAIN__A01"]
+    assert len(names) == 12
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OUTPUT__URI", "runs"),
+        ("OUTPUT__URI", "runs/tiny/x/y"),
+        ("MODEL__URI", "runs/tiny/model"),
+        ("DATA__EVAL_URI", "runs/tiny/*.csv"),
+        ("DATA__TEST_URI", "."),
+    ],
+)
+def test_nothing_of_the_users_lies_in_the_run_directory(tmp_path, name, value):
+    with pytest.raises(SettingsError, match=f"JOB_{name}"):
+        start_attempt(tiny.settings(tmp_path, **{name: str(tmp_path / value)}))
+
+
+def test_beside_the_run_directory_is_fine(tmp_path):
+    (tmp_path / "runs" / "data").mkdir(parents=True)
+    places = {"MODEL__URI": "runs/model", "DATA__TRAIN_URI": "runs/data", "DATA__TEST_URI": "*.csv", "OUTPUT__URI": "runs/store"}
+    assert start_attempt(tiny.settings(tmp_path, **{name: str(tmp_path / value) for name, value in places.items()}))
+
+
+def test_a_link_does_not_hide_the_run_directory(tmp_path):
+    (tmp_path / "runs" / "tiny").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "runs" / "tiny")
+    with pytest.raises(SettingsError, match="JOB_OUTPUT__URI and JOB_RUN__DIR"):
+        start_attempt(tiny.settings(tmp_path, OUTPUT__URI=str(tmp_path / "link" / "store")))
