@@ -77,11 +77,14 @@ def test_no_record_is_over_its_size(context, termination_log, tmp_path, characte
 
 
 def test_a_record_of_just_the_size_is_not_cut(context):
-    empty = len(json.dumps(ending._record(DataError(""), scene_of(context))))
-    assert ending._record(DataError("x" * (ending.MAX_BYTES - empty)), scene_of(context))["message"] == "x" * (
-        ending.MAX_BYTES - empty
-    )
-    assert ending._record(DataError("x" * (ending.MAX_BYTES - empty + 1)), scene_of(context))["message"].endswith(ending.CUT)
+    def record(size):
+        return ending._record(DataError("- " * (size // 2) + "-" * (size % 2)), scene_of(context))
+
+    empty = len(json.dumps(record(0)))
+    fits = record(ending.MAX_BYTES - empty)
+    assert len(json.dumps(fits)) == ending.MAX_BYTES
+    assert not fits["message"].endswith(ending.CUT)
+    assert record(ending.MAX_BYTES - empty + 1)["message"].endswith(ending.CUT)
 
 
 def test_secrets_are_in_no_record(context, capsys):

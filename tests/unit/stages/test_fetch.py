@@ -87,17 +87,17 @@ def test_from_a_configuration_alone_no_weights_are_fetched(make_context, inputs)
 
 def test_errors_name_the_setting(make_context, inputs, monkeypatch):
     context = make_context(tiny.settings(inputs, DATA__EVAL_URI=str(inputs / "none.csv"), MODEL__URI=str(inputs / "nothing")))
-    with pytest.raises(SettingsError, match="^JOB_MODEL__URI: There is no file"):
+    with pytest.raises(SettingsError, match=r"^JOB_MODEL__URI: There is no file"):
         fetch(context)
     context = make_context(tiny.settings(inputs, DATA__EVAL_URI=str(inputs / "none.csv")))
-    with pytest.raises(DataError, match="^JOB_DATA__EVAL_URI: There is no file"):
+    with pytest.raises(DataError, match=r"^JOB_DATA__EVAL_URI: There is no file"):
         fetch(context)
 
     def deny(*_, **__):
         raise DeniedError("403", "keys")
 
     monkeypatch.setattr(stage.transfer, "fetch_uri", deny)
-    with pytest.raises(DeniedError, match="^JOB_DATA__EVAL_URI: 403 keys"):
+    with pytest.raises(DeniedError, match=r"^JOB_DATA__EVAL_URI: 403 keys"):
         fetch(context)
 
 

@@ -1,0 +1,104 @@
+"""A fake: ``supervise.run``, which leaves what the training program would: checkpoints, metrics, an outcome."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from job import run_dir as run_dirs
+from job.errors import FencedError, HopelessError, StopRequested, UnavailableError
+from job.records import PreparedData, TrainResult
+from job.stages import train as stage
+from job.stages.train import MetricsTail, train
+from job.stages.uploader import Uploader
+
+PREPARED = PreparedData({"train": 3}, {"train": 30}, "single_label", ["a", "b"], [1, 2], 64, "data")
+RESULT = TrainResult(20, 1.0, 20, "accuracy", 0.5, 100)
+
+
+@pytest.fixture
+def program(context, checkpoint, monkeypatch):
+    """``program(*steps, error=None)``: what the training program will do."""
+
+    def plan(*steps, error=None):
+        def run(crew, name, tick, *, saves):
+            assert (name, saves) == ("train", True)
+            for step in steps:
+                checkpoint(step)
+                tick()
+            if error:
+                raise error
+            RESULT.write(context.run_dir.root / "train.json")
+
+        monkeypatch.setattr(stage.supervise, "run", run)
+
+    return plan
+
+
+def committed(context):
+    return [entry["step"] for entry in context.attempt.entries if entry.kind == "committed"]
+
+
+def test_everything_is_committed_when_it_returns(context, program):
+    program(10, 20)
+    assert train(context, PREPARED) == RESULT
+    assert committed(context) == [10, 20]
+    assert run_dirs.read_json(context.run_dir.attempt) == {"number": 1, "nonce": context.attempt.nonce}
+
+
+@pytest.mark.parametrize("error", [StopRequested("SIGTERM"), HopelessError("diverged")])
+def test_what_was_trained_is_committed_before_the_end_is_told(context, program, error):
+    program(10, 20, error=error)
+    with pytest.raises(type(error)):
+        train(context, PREPARED)
+    assert committed(context) == [10, 20]
+
+
+def test_a_stop_whose_checkpoint_cannot_be_committed_is_no_stop(context, program, monkeypatch):
+    """Exit code 75 promises that nothing is lost."""
+
+    def fail(*_, **__):
+        raise UnavailableError("503")
+
+    monkeypatch.setattr(type(context.attempt), "commit_checkpoint", fail)
+    program(10, error=StopRequested("SIGTERM"))
+    with pytest.raises(UnavailableError, match="3 uploads"):
+        train(context, PREPARED)
+
+
+def test_a_run_that_is_lost_uploads_nothing_more(context, program, monkeypatch):
+    monkeypatch.setattr(Uploader, "drain", lambda _: pytest.fail("drained"))
+    program(error=FencedError("another"))
+    with pytest.raises(FencedError):
+        train(context, PREPARED)
+
+
+def test_the_progress_line_follows_the_metrics(context, monkeypatch):
+    shown = []
+    monkeypatch.setattr(type(context.progress), "update", lambda _, record: shown.append(record))
+
+    def run(crew, name, tick, *, saves):
+        run_dirs.write_json(context.run_dir.plan, {"num_steps": 20})
+        context.run_dir.metrics.write_text('{"step": 1}\n{"step": 2}\n{"st')
+        tick()
+        RESULT.write(context.run_dir.root / "train.json")
+
+    monkeypatch.setattr(stage.supervise, "run", run)
+    run_dirs.write_json(context.run_dir.plan, {"num_steps": 5, "of": "an earlier attempt"})
+    train(context, PREPARED)
+    assert shown == [{"num_steps": 20, "step": 1}, {"num_steps": 20, "step": 2}]
+
+
+def test_a_tail_gives_whole_new_lines(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    tail = MetricsTail(path)
+    assert tail.new() == []
+    path.write_text('{"step": 1}\n{"step"')
+    assert tail.new() == [{"step": 1}]
+    assert tail.new() == []
+    with path.open("a") as file:
+        file.write(": 2}\n")
+    assert tail.new() == [{"step": 2}]
+    path.write_text(json.dumps({"step": 0}) + "\n")
+    assert tail.new() == [{"step": 0}]
