@@ -26,7 +26,15 @@ Spread = dict[tuple[int, int], Steps]
 
 
 def theirs(run_dir: RunDir, world: int, steps: int) -> Spread:
-    options = ["--per-device", str(BATCH // world), "--max-steps", str(steps), "--log", "--accumulation", *map(str, ACCUMULATIONS)]
+    options = [
+        "--per-device",
+        str(BATCH // world),
+        "--max-steps",
+        str(steps),
+        "--record",
+        "--accumulation",
+        *map(str, ACCUMULATIONS),
+    ]
     found = child.run(["-m", "benchmarks.trainer_reference", str(run_dir.root), *options], processes=world)
     return {(world, accumulation): found[str(accumulation)]["steps"] for accumulation in ACCUMULATIONS}
 

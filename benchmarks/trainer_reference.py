@@ -1,6 +1,6 @@
 """transformers' Trainer on the same prepared rows, model bytes, examples of each step and hyperparameters, in a process of its own.
 
-    python -m benchmarks.trainer_reference RUN_DIR [--per-device 32] [--accumulation 1] [--max-steps 20] [--log] [--weights FILE]
+    python -m benchmarks.trainer_reference RUN_DIR [--per-device 32] [--accumulation 1] [--max-steps 20] [--record] [--weights FILE]
 
 Everything else is the Trainer's default: dynamic padding to the longest of a batch, fused AdamW, clipping at 1.  Only the order in
 which examples are drawn is given to it, so that every step holds the same ones.
@@ -63,7 +63,7 @@ def arguments(folder: Path, options: argparse.Namespace, accumulation: int) -> T
         weight_decay=0.0,
         max_grad_norm=1.0,
         seed=42,
-        logging_strategy="steps" if options.log else "no",
+        logging_strategy="steps" if options.record else "no",
         logging_steps=1,
         save_strategy="no",
         eval_strategy="no",
@@ -103,7 +103,7 @@ def main() -> None:
     parser.add_argument("--max-steps", type=int, default=-1)
     parser.add_argument("--learning-rate", type=float, default=5e-5)
     parser.add_argument("--seed", type=int, default=42, help="of the order, as JOB_RUN__SEED")
-    parser.add_argument("--log", action="store_true")
+    parser.add_argument("--record", action="store_true")
     parser.add_argument("--weights", type=Path)
     options = parser.parse_args()
     found = {}

@@ -75,7 +75,7 @@ def run_job(seed: int, options: argparse.Namespace, scratch: Path) -> dict[str, 
     spent = child.run(["-m", "job", "run"], environ)
     run_dir = RunDir(scratch / "runs" / f"tweets-{seed}")
     report = read_json(run_dir.evaluation / "report.json")
-    trained = read_json(run_dir.marker("train"))
+    trained = read_json(run_dir.root / "train.json")
     examples = read_json(run_dir.prepared / "prepared.json")["num_examples"]
     counts = {"num_train": examples["train"], "num_test": report["num_examples"], "num_steps": trained["step"]}
     return {"accuracy": report["metrics"]["accuracy"], **counts, **spent}

@@ -22,7 +22,7 @@ Indices = npt.NDArray[np.int64]
 
 GROUPED_STEPS = 50
 """Length grouping sorts within this many steps' worth of randomly drawn examples."""
-OVERHEAD_TOKENS = {"cpu": 16, "cuda": 2048}
+OVERHEAD_TOKENS = {"cpu": 64, "cuda": 2048}
 """What starting one more micro-batch costs, in tokens' worth of arithmetic: launch time and reading the weights once more."""
 
 
