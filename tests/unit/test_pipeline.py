@@ -171,8 +171,14 @@ def test_a_second_signal_does_not_cut_the_ending_short(stages, tmp_path, monkeyp
         return real(attempt, record)
 
     monkeypatch.setattr(Attempt, "stopped", stopped)
+    unheard = []
+    before = signal.signal(signal.SIGTERM, lambda *_: unheard.append("it would have ended the process"))
     stages.ends["train"] = raising(StopRequested("SIGTERM"))
-    assert pipeline.main(tiny.environ(tmp_path)) == 75
+    try:
+        assert pipeline.main(tiny.environ(tmp_path)) == 75
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert unheard == []
     assert kinds(tmp_path) == ["started", "stopped"]
 
 
