@@ -43,7 +43,7 @@ def setup(log_format: LogFormat, stream: TextIO, context: Mapping[str, Any], sec
         root.removeHandler(earlier)
     root.addHandler(handler)
     root.setLevel(logging.INFO)
-    for chatty in ("botocore", "boto3", "urllib3", "s3transfer", "httpx", "httpcore", "filelock", "fsspec"):
+    for chatty in ("botocore", "boto3", "urllib3", "s3transfer", "httpx2", "httpcore2", "filelock", "fsspec"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     logging.captureWarnings(capture=True)
     return handler

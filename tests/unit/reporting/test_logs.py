@@ -91,3 +91,11 @@ def test_on_a_terminal_a_line_clears_the_progress_line():
     logs.setup("auto", stream, {})
     logging.getLogger().info("hello")
     assert stream.getvalue().startswith(logs.CLEAR_LINE)
+
+
+def test_the_hubs_http_client_does_not_log_its_requests():
+    """Their addresses may be signed. The logger is the library's own: under another name it would be heard."""
+    from httpx2 import _client
+
+    logs.setup("json", io.StringIO(), {})
+    assert not _client.logger.isEnabledFor(logging.INFO)
