@@ -94,17 +94,20 @@ def test_a_store_that_refuses(bench, capfd, request, monkeypatch, name):
 
 
 def test_a_store_whose_put_if_absent_is_none(bench, capfd, request):
-    """Refused without leaving anything, unless the user does without a fence: then the start goes on, to the model's fault."""
+    """Refused without leaving anything.  The race in it is not lost every time: of a few starts at least one has to see it."""
     place = places.prepare("swift", request, bench.folder)
-    environ = bench.environ({"JOB_OUTPUT__URI": place.uri})
-    ended = starts.in_process(environ, capfd)
+    (bench.folder / "model" / "config.json").unlink()
+    for number in range(5):
+        environ = bench.environ({"JOB_OUTPUT__URI": f"{place.uri}/{number}"})
+        ended = starts.in_process(environ, capfd)
+        if ended.failure["stage"] == "start":
+            break
     starts.check_answer(ended, Answer(64, "put-if-absent", "JOB_OUTPUT__FENCE=off"))
     starts.check_run_dir(ended, bench.run_dir)
-    assert list(place.open().list("")) == []
-    (bench.folder / "model" / "config.json").unlink()
+    assert list(open_store(f"{place.uri}/{number}").list("")) == []
     ended = starts.in_process({**environ, "JOB_OUTPUT__FENCE": "off"}, capfd)
     starts.check_answer(ended, Answer(64, "JOB_MODEL__URI holds no config.json", "JOB_MODEL__URI"))
-    assert starts.check_store(place.open()) == ["started", "failed"]
+    assert starts.check_store(open_store(f"{place.uri}/{number}")) == ["started", "failed"]
 
 
 def test_inputs_in_a_bucket_that_is_not_there(bench, capfd, request):
@@ -141,11 +144,12 @@ def test_a_store_on_a_full_disk(bench, capfd, small_disk):
     assert not starts.temporary_names(small_disk)
 
 
-def test_a_run_directory_on_a_full_disk(bench, capfd, small_disk):
+@pytest.mark.parametrize(("least", "says"), [("1", "has 0 bytes free, and 1 are needed"), ("0", "No space left on device")])
+def test_a_run_directory_on_a_full_disk(bench, capfd, small_disk, least, says):
     """No room even for the record: the words and the code are all there is."""
     _fill(small_disk)
-    ended = starts.in_process(bench.environ({"JOB_RUN__DIR": str(small_disk)}), capfd)
-    starts.check_answer(ended, Answer(74, "No space left on device", "JOB_RUN__DIR"))
+    ended = starts.in_process(bench.environ({"JOB_RUN__DIR": str(small_disk), "JOB_LIMITS__MIN_FREE_BYTES": least}), capfd)
+    starts.check_answer(ended, Answer(74, says, "JOB_RUN__DIR"))
     assert not starts.temporary_names(small_disk)
 
 
