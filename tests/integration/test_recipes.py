@@ -1,7 +1,7 @@
 """The tutorials from settings alone: every recipe in ``docs/recipes`` is run as it stands.
 
 The models and the tweets lie on the Hub stand-in under the names that the recipes use, the files where the recipes look for
-them.  What is overridden is the number of steps, and the number of workers to save the test's time.
+them.  What is overridden is the number of steps, and the number of workers and threads to save the test's time.
 """
 
 import json
@@ -11,7 +11,7 @@ import pytest
 from tests.support import house, jobs, recipes
 from tests.support.minihub import MiniHub
 
-SMALL = {"JOB_TRAIN__MAX_STEPS": "4", "JOB_PARALLEL__WORKERS_PER_NODE": "1"}
+SMALL = {"JOB_TRAIN__MAX_STEPS": "4", "JOB_PARALLEL__WORKERS_PER_NODE": "1", "JOB_PARALLEL__THREADS_PER_WORKER": "1"}
 TWO_WORKERS = {"distilbert-imdb-csv"}
 
 
