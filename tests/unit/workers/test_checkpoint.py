@@ -1,3 +1,4 @@
+import contextlib
 import resource
 import threading
 import time
@@ -165,17 +166,22 @@ def test_a_write_that_fails_halfway_leaves_no_checkpoint(node, monkeypatch, fail
     assert [path.name for path in node.run_dir.checkpoints.iterdir()] == ["step-0000000003"]
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def small_disk():
-    """Files of at most 100 bytes: what a full disk is to a writer, from the same place."""
+    """Files of at most 100 bytes: what a full disk is to a writer, from the same place.
+
+    For no longer than the write itself: pytest's own output may go to a file.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_what_the_disk_refuses_is_no_bug_of_ours(node, tmp_path, small_disk):
-    with pytest.raises(OSError, match="File too large") as caught:
+def test_what_the_disk_refuses_is_no_bug_of_ours(node, tmp_path):
+    with pytest.raises(OSError, match="File too large") as caught, small_disk():
         write_weights(node.model, tmp_path / "model.safetensors")
     assert not (tmp_path / "model.safetensors").exists()
     assert caught.value.filename == str(tmp_path / "model.safetensors")
