@@ -25,7 +25,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
         rf"\1{MASK}",
     ),
     # user:password@ in a URL, up to the last @ before the path.
-    (re.compile(r"([a-z][a-z0-9+.-]*://)[^\s/@'\"]+(?:@[^\s/@'\"]*)*@", re.IGNORECASE), rf"\1{MASK}@"),
+    (re.compile(r"\b([a-z][a-z0-9+.-]{0,20}://)[^\s/@'\"]+(?:@[^\s/@'\"]*)*@", re.IGNORECASE), rf"\1{MASK}@"),
     # Signed URLs: whoever holds the signature may read.
     (
         re.compile(r"(?i)([?&](?:X-Amz-(?:Signature|Credential|Security-Token)|Signature|AWSAccessKeyId|token)=)[^\s&'\"]+"),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from job.errors import SettingsError, UnusableError
+from job.errors import HopelessError, SettingsError, UnusableError
 from job.settings import resolved, root
 from job.settings.root import Settings
 from job.storage import uri
@@ -15,11 +15,13 @@ from job.storage.commit import Attempt, RunLog
 from job.storage.log import LogEntry
 from job.storage.options import StoreOptions
 from job.storage.probe import probe
-from job.storage.retention import live_commits
+from job.storage.retention import fruitless_attempts, live_commits
 from job.storage.stores import open_store
 
 logger = logging.getLogger(__name__)
 _SHOWN = 8
+MAX_FRUITLESS = 3
+"""Attempts in a row that may end without a new commit before a further start is refused."""
 
 
 def start_attempt(settings: Settings) -> Attempt | None:
@@ -28,6 +30,7 @@ def start_attempt(settings: Settings) -> Attempt | None:
     Raises:
         SettingsError: the store cannot keep the protocol's promises, a place lies within the run directory, or the finished run was
             made with other settings.
+        HopelessError: attempt after attempt ended without a commit.
         UnusableError: there are checkpoints, and none was made with these settings.
         DeniedError, UnavailableError: as met.
     """
@@ -41,6 +44,12 @@ def start_attempt(settings: Settings) -> Attempt | None:
     _check_same_settings(settings, entries)
     if entries and entries[-1].kind == "complete":
         return None
+    fruitless = fruitless_attempts(entries)
+    if fruitless >= MAX_FRUITLESS:
+        raise HopelessError(
+            f"The last {fruitless} attempts at the run {settings.run.name} ended without a new commit; another would end the same way.",
+            "Read their failure records below attempts/ in the store, and start under another JOB_RUN__NAME once the cause is gone.",
+        )
     if entries:
         logger.info("run %s has %d log entries; taking it over", settings.run.name, len(entries))
     return log.start(resolved.fingerprint(settings), {"task": settings.task, "settings": resolved.result_settings(settings)})

@@ -18,7 +18,7 @@ from job.storage.base import Store
 from job.storage.findings import Finding, attempt
 
 PROBE_PREFIX = "probe-"
-_CALLERS, _ROUNDS = 8, 3
+_CALLERS, _ROUNDS = 8, 6
 
 
 @runtime_checkable

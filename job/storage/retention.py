@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from job.errors import ERRORS, CrashError, Retry
 from job.storage.base import Store
 from job.storage.log import LogEntry
 
@@ -22,16 +23,25 @@ def superseded(entries: Sequence[LogEntry], keep: int) -> list[LogEntry]:
 
 
 def fruitless_attempts(entries: Sequence[LogEntry]) -> int:
-    """How many attempts in a row, up to the last, began and ended without a commit and without having been asked to stop."""
+    """How many attempts in a row, up to the last, ended without a commit in a way that invites another try.
+
+    Attempts that were asked to stop do not count, nor do those that ended with an error no retry can change: a wrong setting put
+    right is a new situation.
+    """
     count = 0
     for entry in entries:
         if entry.kind == "committed":
             count = 0
         elif entry.kind == "started":
             count += 1
-        elif entry.kind == "stopped":
+        elif entry.kind == "stopped" or (entry.kind == "failed" and not _invites_retry(entry)):
             count = max(0, count - 1)
     return count
+
+
+def _invites_retry(entry: LogEntry) -> bool:
+    error = ERRORS.get(entry.fields.get("code", CrashError.exit_code), CrashError)
+    return error.retry is not Retry.NEVER
 
 
 def payload_folder(entry: LogEntry) -> str:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from job.errors import SettingsError, UnusableError
+from job.errors import HopelessError, SettingsError, UnusableError
 from job.settings import resolved
 from job.stages import start
 from job.stages.start import start_attempt
@@ -123,3 +123,21 @@ def test_a_link_does_not_hide_the_run_directory(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "runs" / "tiny")
     with pytest.raises(SettingsError, match="JOB_OUTPUT__URI and JOB_RUN__DIR"):
         start_attempt(tiny.settings(tmp_path, OUTPUT__URI=str(tmp_path / "link" / "store")))
+
+
+def test_a_run_that_gets_nowhere_is_given_up(settings, log):
+    for _ in range(3):
+        attempt = start.start_attempt(settings)
+        attempt.failed({"code": 70, "message": "a bug"})
+    before = log.read()
+    with pytest.raises(HopelessError, match="last 3 attempts") as caught:
+        start.start_attempt(settings)
+    assert caught.value.exit_code == 93
+    assert "failure records" in caught.value.hint
+    assert log.read() == before
+
+
+def test_being_stopped_is_not_getting_nowhere(settings):
+    for _ in range(4):
+        start.start_attempt(settings).stopped()
+    assert start.start_attempt(settings).number == 5

@@ -70,3 +70,13 @@ def test_a_payload_goes_with_all_it_has_and_nothing_else(tmp_path):
 )
 def test_fruitless_attempts(kinds, expected):
     assert fruitless_attempts([LogEntry(1, kind, 1, "n") for kind in kinds.split()]) == expected
+
+
+@pytest.mark.parametrize(("code", "expected"), [(70, 2), (69, 2), (64, 1), (65, 1), (77, 1)])
+def test_an_end_that_no_retry_can_change_is_not_fruitless(code, expected):
+    entries = [
+        LogEntry(1, "started", 1, "a"),
+        LogEntry(2, "failed", 1, "a", {"code": code}),
+        LogEntry(3, "started", 2, "b"),
+    ]
+    assert fruitless_attempts(entries) == expected
