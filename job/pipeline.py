@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import time
@@ -83,7 +84,9 @@ def _run(settings: Settings, run_dir: RunDir, stop: StopRequest, environ: Mappin
     scene.attempt = attempt
     context = RunContext(settings, run_dir, attempt, crew, Progress(sys.stderr, settings.run.log_format))
     published = _stages(context, scene)
-    sys.stdout.write(summary.render(published, run_dir.report))
+    with contextlib.suppress(OSError):  # nobody may be listening any more; the run is complete all the same
+        sys.stdout.write(summary.render(published, run_dir.report))
+        sys.stdout.flush()
     return COMPLETE
 
 

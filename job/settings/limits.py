@@ -28,6 +28,9 @@ class LimitsSettings(Group):
     stall_timeout_s: float = Field(default=1800.0, gt=0)
     """Seconds without progress of a worker after which the watchdog ends the run with code 71."""
 
+    max_fruitless_attempts: int = Field(default=3, ge=0)
+    """Attempts in a row that may crash, hang or vanish without a new commit before a further start ends with code 93; 0 for no limit."""
+
     store_timeout_s: float = Field(default=300.0, gt=0)
     """Seconds over which a failing request to store or Hub is retried before the run ends with code 69."""
 

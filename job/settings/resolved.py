@@ -42,6 +42,12 @@ def result_settings(settings: Settings) -> dict[str, Any]:
     return chosen
 
 
+def places(settings: Settings) -> dict[str, Any]:
+    """Where the inputs lie, by the setting that says so."""
+    values = dump(settings)
+    return {f"{group}.{name}": values[group][name] for group, names in _PLACES.items() for name in sorted(names)}
+
+
 def fingerprint(settings: Settings) -> str:
     """sha256 over `result_settings`."""
     return hashlib.sha256(json.dumps(result_settings(settings), sort_keys=True).encode()).hexdigest()

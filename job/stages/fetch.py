@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,10 @@ SPLITS = ("train", "eval", "test")
 
 
 def fetch(context: RunContext) -> FetchedInputs:
-    """Bring everything from outside onto this node's disk; what is there already, and verified, stays.
+    """Bring everything from outside onto this node's disk.
 
-    Where a checkpoint is continued, branches on the Hub stay at the commits that the run began with.
+    What came from the Hub and is there already stays, because a commit there never changes; files are fetched anew, because they
+    may have.  Where a checkpoint is continued, branches on the Hub stay at the commits that the run began with.
     """
     with context.stop.interruptible():
         resumed = _checkpoint(context)
@@ -34,6 +36,9 @@ def fetch(context: RunContext) -> FetchedInputs:
             uris = getattr(context.settings.data, f"{split}_uri")
             if uris:
                 sources[f"data/{split}"] = _data(context, split, uris, pinned.get(f"data/{split}", {}))
+            else:
+                # An earlier start may have had one: what lists it decides what is prepared.
+                context.run_dir.input_data(split).with_suffix(".json").unlink(missing_ok=True)
     fetched = FetchedInputs(
         sources={role: source.as_dict() for role, source in sources.items()},
         resumed_step=resumed.step if resumed else None,
@@ -46,7 +51,10 @@ def fetch(context: RunContext) -> FetchedInputs:
 def _checkpoint(context: RunContext) -> ResumePoint | None:
     shutil.rmtree(context.run_dir.checkpoints, ignore_errors=True)
     expected = {"settings_fingerprint": resolved.fingerprint(context.settings)}
-    return context.attempt.find_resume(context.run_dir.input_checkpoint, expected)
+    found = context.attempt.find_resume(context.run_dir.input_checkpoint, expected)
+    if found is None and context.run_dir.input_checkpoint.is_dir():
+        shutil.rmtree(context.run_dir.input_checkpoint)  # of another store, or of a run that was removed from this one
+    return found
 
 
 def _model(context: RunContext, pinned: Mapping[str, Any]) -> InputSource:
@@ -68,7 +76,10 @@ def _model(context: RunContext, pinned: Mapping[str, Any]) -> InputSource:
         snapshot.check_usable("model", [path.name for path in context.run_dir.input_model.iterdir()], files, "JOB_MODEL__URI")
         return source
 
-    return _once(context, "model", request, get)
+    if place.scheme != "hub":
+        _marker(context.run_dir.input_model).unlink(missing_ok=True)
+        return get()
+    return _once(Wanted(request, pinned.get("revision", ""), context.run_dir.input_model), get)
 
 
 def _data(context: RunContext, split: str, uris: Sequence[str], pinned: Mapping[str, Any]) -> InputSource:
@@ -93,7 +104,10 @@ def _data(context: RunContext, split: str, uris: Sequence[str], pinned: Mapping[
         run_dirs.write_json(folder.with_suffix(".json"), listing)
         return source
 
-    return _once(context, f"data-{split}", digest(list(uris)), get)
+    if not from_hub[0]:
+        _marker(folder).unlink(missing_ok=True)
+        return get()
+    return _once(Wanted(digest(list(uris)), pinned.get("revision", ""), folder), get)
 
 
 def _files(context: RunContext, uris: Sequence[str], folder: Path) -> InputSource:
@@ -120,17 +134,31 @@ def _named(variable: str, unusable: type[JobError]) -> Iterator[None]:
         raise type(error)(f"{variable}: {error.message}", error.hint) from error
 
 
-def _once(context: RunContext, name: str, request: str, get: Callable[[], InputSource]) -> InputSource:
-    """Fetch an input unless a former start on this node did, for the same request."""
-    marker = context.run_dir.marker(f"fetch-{name}")
-    if marker.exists():
+@dataclass(frozen=True)
+class Wanted:
+    """An input from the Hub: what was asked for, the commit the run is pinned to (empty: none yet), where it lies."""
+
+    request: str
+    revision: str
+    folder: Path
+
+
+def _once(wanted: Wanted, get: Callable[[], InputSource]) -> InputSource:
+    """Fetch from the Hub unless a former start on this node did, for the same request and at the pinned commit."""
+    marker = _marker(wanted.folder)
+    if marker.exists() and wanted.folder.is_dir():
         record = run_dirs.read_json(marker)
-        if record["request"] == request:
+        if record["request"] == wanted.request and wanted.revision in ("", record["source"]["revision"]):
             return InputSource(**record["source"])
-        marker.unlink()
+    marker.unlink(missing_ok=True)
     source = get()
-    run_dirs.write_json(marker, {"request": request, "source": source.as_dict()})
+    run_dirs.write_json(marker, {"request": wanted.request, "source": source.as_dict()})
     return source
+
+
+def _marker(folder: Path) -> Path:
+    """What says that a folder is a snapshot of the Hub, and which."""
+    return folder.with_name(f"{folder.name}.hub.json")
 
 
 def _options(context: RunContext) -> StoreOptions:

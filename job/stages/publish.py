@@ -55,8 +55,7 @@ def publish(context: RunContext, fetched: FetchedInputs, scored: EvalReport, tim
     _write_report(context, parts)
     with context.stop.interruptible():
         entry = attempt.publish_model(run_dir.model, {"step": parts.train["best_step"], **run_dirs.read_json(run_dir.identity)})
-        attempt.complete({"metric": scored.main_metric, "value": scored.interval.get("value")})
-    return PublishedRun(
+    published = PublishedRun(
         model_uri=attempt.uri_of(entry),
         report_path=str(run_dir.report / "report.html"),
         step=parts.train["best_step"],
@@ -64,6 +63,8 @@ def publish(context: RunContext, fetched: FetchedInputs, scored: EvalReport, tim
         value=float(scored.metrics[scored.main_metric]),
         manifest_sha256=entry["manifest_sha256"],
     )
+    attempt.complete({"metric": scored.main_metric, "value": scored.interval.get("value")})
+    return published
 
 
 def versions() -> dict[str, str]:

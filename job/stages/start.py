@@ -20,8 +20,6 @@ from job.storage.stores import open_store
 
 logger = logging.getLogger(__name__)
 _SHOWN = 8
-MAX_FRUITLESS = 3
-"""Attempts in a row that may end without a new commit before a further start is refused."""
 
 
 def start_attempt(settings: Settings) -> Attempt | None:
@@ -42,17 +40,20 @@ def start_attempt(settings: Settings) -> Attempt | None:
     entries = log.read()
     # Before the run is taken over: a start with a wrong setting must not fence off an attempt that is well under way.
     _check_same_settings(settings, entries)
-    if entries and entries[-1].kind == "complete":
+    if any(entry.kind == "complete" for entry in entries):
         return None
     fruitless = fruitless_attempts(entries)
-    if fruitless >= MAX_FRUITLESS:
+    if 0 < settings.limits.max_fruitless_attempts <= fruitless:
         raise HopelessError(
             f"The last {fruitless} attempts at the run {settings.run.name} ended without a new commit; another would end the same way.",
-            "Read their failure records below attempts/ in the store, and start under another JOB_RUN__NAME once the cause is gone.",
+            "Read their failure records below attempts/ in the store. Once the cause is gone, JOB_LIMITS__MAX_FRUITLESS_ATTEMPTS=0 goes on.",
         )
     if entries:
         logger.info("run %s has %d log entries; taking it over", settings.run.name, len(entries))
-    return log.start(resolved.fingerprint(settings), {"task": settings.task, "settings": resolved.result_settings(settings)})
+    return log.start(
+        resolved.fingerprint(settings),
+        {"task": settings.task, "settings": resolved.result_settings(settings), "places": resolved.places(settings)},
+    )
 
 
 def _check_places(settings: Settings) -> None:
@@ -94,11 +95,18 @@ def _local_inputs(settings: Settings) -> Iterator[tuple[str, Path]]:
 def _check_same_settings(settings: Settings, entries: Sequence[LogEntry]) -> None:
     """What was trained, or finished, with other settings is not continued; which ones differ is said by name."""
     made_by = {entry.nonce: entry for entry in entries if entry.kind == "started"}
-    complete = [entry for entry in entries[-1:] if entry.kind == "complete"]
+    complete = [entry for entry in entries if entry.kind == "complete"][-1:]
     kept = [made_by[entry.nonce] for entry in complete or live_commits(entries) if entry.nonce in made_by]
-    if not kept or any(entry["settings_fingerprint"] == resolved.fingerprint(settings) for entry in kept):
+    if not kept:
         return
-    names = differing(resolved.result_settings(settings), kept[-1].fields.get("settings", {}))
+    these, those = resolved.result_settings(settings), kept[-1].fields.get("settings", {})
+    if complete:
+        # A finished run is not prepared again, which would notice other inputs: here their places stand for them.
+        these, those = {**these, **resolved.places(settings)}, {**those, **kept[-1].fields.get("places", {})}
+    same = these == those if complete else any(entry["settings_fingerprint"] == resolved.fingerprint(settings) for entry in kept)
+    if same:
+        return
+    names = differing(these, those)
     named = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
     hint = f"Restore the former value of {named}, or start a new run under another JOB_RUN__NAME."
     if complete:

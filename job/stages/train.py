@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
 from job import run_dir as run_dirs
 from job.cluster import supervise
-from job.errors import JobError
+from job.errors import FencedError, JobError, StopRequested
 from job.records import PreparedData, TrainResult
 from job.stages.context import RunContext
 from job.stages.uploader import Uploader
+
+logger = logging.getLogger(__name__)
 
 
 def train(context: RunContext, prepared: PreparedData) -> TrainResult:
@@ -36,12 +39,23 @@ def train(context: RunContext, prepared: PreparedData) -> TrainResult:
     try:
         supervise.run(context.crew, "train", tick, saves=True)
     except JobError as outcome:
-        if outcome.exit_code != 76:
-            uploader.drain()
+        _save_what_is_there(uploader, outcome)
         raise
     uploader.drain()
     context.progress.done(f"trained {prepared.num_examples['train']} examples")
     return TrainResult.read(run_dir.root / "train.json")
+
+
+def _save_what_is_there(uploader: Uploader, outcome: JobError) -> None:
+    """Upload what was finished before training ended badly; only a stop's promise depends on it."""
+    if isinstance(outcome, FencedError):
+        return
+    try:
+        uploader.drain()
+    except JobError as error:
+        if isinstance(outcome, StopRequested):
+            raise
+        logger.warning("the last checkpoints could not be uploaded: %s", error)
 
 
 def _plan(path: Path) -> dict[str, Any]:

@@ -12,10 +12,14 @@ import time
 from pathlib import Path
 
 from job import run_dir as run_dirs
-from job.errors import JobError, UnavailableError, as_job_error
+from job.errors import JobError, LocalIOError, UnavailableError, as_job_error
+from job.run_dir import TEMPORARY_PREFIX
 from job.stages.context import RunContext
 
 logger = logging.getLogger(__name__)
+POLL_S = 0.1
+FIRST_PAUSE_S, MAX_PAUSE_S = 0.5, 60.0
+"""Pause before a failed upload is tried again: doubled from one failure to the next."""
 FATAL = {76, 77, 64}
 """Outcomes of an upload that trying again cannot change: fenced, denied, a wrong setting."""
 
@@ -28,12 +32,15 @@ class Uploader:
         self._thread: threading.Thread | None = None
         self._error: JobError | None = None
         self._failures = 0
+        self._retry_at = 0.0
 
     def tick(self) -> None:
         """Look for work; raise what the last upload ended with when it is final."""
         if self._thread is not None and self._thread.is_alive():
             return
         self._judge()
+        if time.monotonic() < self._retry_at:
+            return
         waiting = self._context.run_dir.finished_checkpoints()
         if waiting:
             step, folder = waiting[0]
@@ -52,6 +59,7 @@ class Uploader:
             if self._thread is None or (not self._thread.is_alive() and self._error is None and not self._left()):
                 return
             self._thread.join(timeout=1.0)
+            time.sleep(POLL_S)
 
     def _left(self) -> bool:
         return bool(self._context.run_dir.finished_checkpoints())
@@ -66,9 +74,9 @@ class Uploader:
         limit = self._context.settings.checkpoint.max_failed_uploads
         logger.warning("upload of a checkpoint failed (%d of %d allowed): %s", self._failures, limit, error)
         if self._failures >= limit:
-            raise UnavailableError(
-                f"{self._failures} uploads of checkpoints failed in a row, the last with: {error.message}", error.hint
-            )
+            outcome = LocalIOError if isinstance(error, LocalIOError) else UnavailableError
+            raise outcome(f"{self._failures} uploads of checkpoints failed in a row, the last with: {error.message}", error.hint)
+        self._retry_at = time.monotonic() + min(MAX_PAUSE_S, FIRST_PAUSE_S * 2**self._failures)
 
     def _upload(self, step: int, folder: Path) -> None:
         started = time.monotonic()
@@ -86,9 +94,15 @@ class Uploader:
         context, attempt = self._context, self._context.attempt
         state = run_dirs.read_json(folder / "state.json")
         fields = {"step": step, "sources": run_dirs.read_json(context.run_dir.marker("fetch"))["sources"]}
-        attempt.commit_checkpoint(folder, {**fields, **run_dirs.read_json(context.run_dir.identity)}, state["metric"])
+        # What failed last time may have come after the commit, which is never made twice.
+        if not any(
+            entry.kind == "committed" and entry.nonce == attempt.nonce and entry["step"] == step for entry in attempt.entries
+        ):
+            attempt.commit_checkpoint(folder, {**fields, **run_dirs.read_json(context.run_dir.identity)}, state["metric"])
         metrics = folder / "metrics.jsonl"
         if metrics.exists():
             attempt.write_part(f"metrics-{step:010d}.jsonl", metrics.read_bytes())
         attempt.retain(context.settings.checkpoint.keep)
-        shutil.rmtree(folder)
+        gone = folder.with_name(TEMPORARY_PREFIX + folder.name)
+        folder.rename(gone)  # first: half a folder must not look like a checkpoint that waits
+        shutil.rmtree(gone)

@@ -6,7 +6,7 @@ import errno
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from job.errors import DeniedError, JobError, UnavailableError
+from job.errors import DeniedError, JobError, StopRequested, UnavailableError
 
 _PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
 
@@ -33,11 +33,12 @@ def attempt(capability: str, action: Callable[[], str], *, required: bool = True
 
     Raises:
         UnavailableError: when the store does not answer, which says nothing about what it can do.
+        StopRequested: when the job was asked to stop meanwhile.
         LocalIOError: when a local store's disk is full or broken, which says no more.
     """
     try:
         problem, denied = action(), False
-    except UnavailableError:
+    except (UnavailableError, StopRequested):
         raise
     except JobError as error:
         if isinstance(error.__cause__, OSError) and error.__cause__.errno in _PASSING:

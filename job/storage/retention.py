@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from job.errors import ERRORS, CrashError, Retry
+from job.errors import ERRORS, CrashError, LocalIOError, Retry, UnavailableError
 from job.storage.base import Store
 from job.storage.log import LogEntry
 
@@ -12,7 +12,8 @@ from job.storage.log import LogEntry
 def live_commits(entries: Sequence[LogEntry]) -> list[LogEntry]:
     """The commits whose payload is still there, oldest first."""
     deleted = {manifest for entry in entries if entry.kind == "deleted" for manifest in entry["manifests"]}
-    return [entry for entry in entries if entry.kind == "committed" and entry["manifest"] not in deleted]
+    found = {entry["manifest"]: entry for entry in entries if entry.kind == "committed" and entry["manifest"] not in deleted}
+    return list(found.values())
 
 
 def superseded(entries: Sequence[LogEntry], keep: int) -> list[LogEntry]:
@@ -25,8 +26,8 @@ def superseded(entries: Sequence[LogEntry], keep: int) -> list[LogEntry]:
 def fruitless_attempts(entries: Sequence[LogEntry]) -> int:
     """How many attempts in a row, up to the last, ended without a commit in a way that invites another try.
 
-    Attempts that were asked to stop do not count, nor do those that ended with an error no retry can change: a wrong setting put
-    right is a new situation.
+    Attempts that were asked to stop do not count, nor those that ended with an error no retry can change (a wrong setting put right
+    is a new situation), nor those whose surroundings failed: store, Hub or disk.
     """
     count = 0
     for entry in entries:
@@ -41,7 +42,7 @@ def fruitless_attempts(entries: Sequence[LogEntry]) -> int:
 
 def _invites_retry(entry: LogEntry) -> bool:
     error = ERRORS.get(entry.fields.get("code", CrashError.exit_code), CrashError)
-    return error.retry is not Retry.NEVER
+    return error.retry is not Retry.NEVER and error not in (UnavailableError, LocalIOError)
 
 
 def payload_folder(entry: LogEntry) -> str:

@@ -151,6 +151,9 @@ _UNTRUSTED = Rule(
 def explain(error: Exception, subject: str) -> Failure:
     """What an exception of boto3, or of the network under it, means; ``subject`` is the object's URI, for the message."""
     names = frozenset(cls.__name__ for cls in type(error).__mro__)
+    # botocore wraps whatever is raised beneath it, a stop request too.
+    beneath = getattr(error, "kwargs", {}).get("error")
+    error = beneath if isinstance(beneath, JobError) else error
     if isinstance(error, JobError):
         return Failure(error, transient=isinstance(error, UnavailableError))
     if "ClientError" in names:

@@ -19,6 +19,7 @@ from job.workers.engine import Engine
 from job.workers.state import TrainState
 
 logger = logging.getLogger(__name__)
+POLL_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Work:
     save: Callable[[TrainState], None]
     """Writes a checkpoint; called on the main process only."""
     steps_per_epoch: int
+    must_wait: Callable[[], bool] = lambda: False
+    """Whether as many checkpoints wait for upload as may; asked on the main process only."""
 
 
 class StopFile:
@@ -120,6 +123,10 @@ class Boundary:
     def _write(self, state: TrainState) -> None:
         if state.step == self._saved_step and not state.done:
             return
+        # Together: a rank that waited in a collective for a slow upload would run into that collective's time-out.
+        while self._engine.sum([float(self._engine.is_main and self._work.must_wait())])[0] > 0:
+            self._beat()
+            time.sleep(POLL_S)
         if self._engine.is_main:
             self._work.save(state)
         self._saved_step, self._saved_at = state.step, time.monotonic()

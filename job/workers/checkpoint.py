@@ -14,8 +14,7 @@ import contextlib
 import os
 import re
 import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,6 @@ from job.workers.state import BestMetric, TrainState
 FORMAT = 1
 MAX_WAITING = 2
 """Finished checkpoints that may wait for upload: one staged, one uploading.  Training waits rather than filling the disk."""
-POLL_S = 0.05
 WEIGHTS_EACH = 3
 """A checkpoint's size in sizes of the weights: the weights and AdamW's two moments; the best weights are a link."""
 
@@ -66,11 +64,9 @@ class Checkpointer:
         """The best weights so far, on this node."""
         return self._run_dir.root / "best.safetensors"
 
-    def wait_for_upload(self, beat: Callable[[], None]) -> None:
-        """Wait until the node process has uploaded enough of the finished checkpoints for another one to be staged."""
-        while len(self._run_dir.finished_checkpoints()) >= MAX_WAITING:
-            beat()
-            time.sleep(POLL_S)
+    def must_wait(self) -> bool:
+        """Whether the node process has to upload a finished checkpoint before another one may be staged."""
+        return len(self._run_dir.finished_checkpoints()) >= MAX_WAITING
 
     def write(self, state: TrainState, spare_bytes: int = 0) -> Path:
         """Write a checkpoint of this step and give it its final name.

@@ -14,8 +14,8 @@ from job.workers.batching import Cut, MicroBatch, plan_step
 from job.workers.engine import Engine
 from job.workers.tasks.base import Batch, Task
 
-ROUND = 1024
-"""Examples scored between two looks at whether to go on."""
+ROUND_TOKENS = 8192
+"""Tokens that each rank scores between two looks at whether to go on, or one micro-batch if that is more."""
 Part = tuple[tuple[int, ...], npt.NDArray[np.float32], npt.NDArray[Any]]
 """Indices, logits and labels of one micro-batch."""
 
@@ -53,15 +53,16 @@ def score(
     """
     lengths = np.asarray(examples.dataset["length"], dtype=np.int64)
     by_length = np.argsort(-lengths, kind="stable")
-    cut = Cut(max_tokens=examples.max_tokens)
+    cut = Cut(max_tokens=min(examples.max_tokens, ROUND_TOKENS) if engine.device.type == "cpu" else examples.max_tokens)
+    size = engine.world_size * max(1, cut.max_tokens // max(1, int(lengths.max(initial=1))))
     found: list[Part] = []
     was_training = model.training
     model.eval()
-    for start in range(0, len(by_length), ROUND):
+    for start in range(0, len(by_length), size):
         if not keep_going():
             model.train(was_training)
             return None
-        plan = plan_step(by_length[start : start + ROUND], lengths, engine.world_size, cut)
+        plan = plan_step(by_length[start : start + size], lengths, engine.world_size, cut)
         mine = [piece for piece in plan[engine.rank] if not piece.filler]
         found += [_forward(engine, model, examples, piece) for piece in mine]
     model.train(was_training)

@@ -120,7 +120,6 @@ def train(run_dir: RunDir, settings: Settings, engine: Engine, trainee: Trainee)
             metrics.append({"attempt": attempt, "step": state.step, "epoch": epoch, "time_s": state.seconds, **values})
 
     def save(state: TrainState) -> None:
-        checkpointer.wait_for_upload(heartbeat.beat)
         checkpointer.write(state, settings.limits.min_free_bytes)
 
     stop = StopFile(engine, run_dir)
@@ -136,7 +135,9 @@ def train(run_dir: RunDir, settings: Settings, engine: Engine, trainee: Trainee)
     validation = Validation(
         engine, settings.eval, trainee.model, examples, trainee.best, keep_going=keep_going, keep_best=keep_best, record=record
     )
-    boundary = Boundary(engine, settings, stop, Work(validation, save, parts.feed.schedule.steps_per_epoch), heartbeat.beat)
+    boundary = Boundary(
+        engine, settings, stop, Work(validation, save, parts.feed.schedule.steps_per_epoch, checkpointer.must_wait), heartbeat.beat
+    )
     boundary.continue_from(state)
     if engine.is_main:
         run_dirs.write_json(run_dir.plan, {"num_steps": trainee.num_steps, "start_step": state.step})

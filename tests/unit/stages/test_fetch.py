@@ -39,12 +39,45 @@ def test_model_and_data_arrive(context, inputs):
     assert fetched.resumed_step is None
 
 
-def test_on_the_same_node_nothing_is_fetched_twice(context, inputs, make_context, settings):
+def test_files_that_were_put_right_are_fetched_anew(context, inputs, make_context, settings):
     first = fetch(context)
     (inputs / "model" / "config.json").write_text('{"changed": 1}')
-    (inputs / "train.csv").unlink()
+    tiny.write_csv(inputs / "train.csv", tiny.sentences(7))
+    second = fetch(make_context(settings))
+    assert second.sources["model"] != first.sources["model"]
+    assert (context.run_dir.input_model / "config.json").read_text() == '{"changed": 1}'
+    assert (context.run_dir.input_data("train") / "train.csv").read_bytes() == (inputs / "train.csv").read_bytes()
+
+
+def test_a_split_that_is_no_longer_asked_for_is_forgotten(inputs, make_context, settings):
+    with_test = make_context(tiny.settings(inputs, DATA__TEST_URI=str(inputs / "train.csv")))
+    fetch(with_test)
+    listing = with_test.run_dir.input_data("test").with_suffix(".json")
+    assert listing.exists()
+    fetch(make_context(settings))
+    assert not listing.exists()
+
+
+def test_a_checkpoint_of_another_store_is_not_continued(context, inputs, make_context, settings):
+    context.run_dir.input_checkpoint.mkdir(parents=True)
+    (context.run_dir.input_checkpoint / "state.json").write_text("{}")
+    assert fetch(make_context(settings)).resumed_step is None
+    assert not context.run_dir.input_checkpoint.exists()
+
+
+def test_a_snapshot_is_not_fetched_twice_unless_the_run_is_at_another_commit(make_context, inputs, hub, tmp_path):
+    settings = tiny.settings(inputs, MODEL__URI="hf://org/name", DATA__TRAIN_URI="hf://datasets/org/data")
+    first = fetch(make_context(settings))
     assert fetch(make_context(settings)).sources == first.sources
-    assert (context.run_dir.input_model / "config.json").read_text() == "{}"
+    assert len(hub) == 2
+    payload = tmp_path / "payload"
+    payload.mkdir()
+    (payload / "state.json").write_text("{}")
+    pinned = {role: {**source, "revision": "f" * 40} for role, source in first.sources.items()}
+    about = {"settings_fingerprint": resolved.fingerprint(settings), "data_fingerprint": "d", "sources": pinned}
+    make_context(settings).attempt.commit_checkpoint(payload, {"step": 10, **about})
+    fetch(make_context(settings))
+    assert [repo.revision for repo, _ in hub][2:] == ["f" * 40, "f" * 40]
 
 
 def test_another_place_is_fetched_anew(context, inputs, make_context):
@@ -97,7 +130,7 @@ def test_errors_name_the_setting(make_context, inputs, monkeypatch):
         raise DeniedError("403", "keys")
 
     monkeypatch.setattr(stage.transfer, "fetch_uri", deny)
-    with pytest.raises(DeniedError, match=r"^JOB_DATA__EVAL_URI: 403 keys"):
+    with pytest.raises(DeniedError, match=r"^JOB_MODEL__URI: 403 keys"):
         fetch(context)
 
 
@@ -129,7 +162,7 @@ def test_a_run_stays_at_the_commit_it_began_with(make_context, inputs, hub, tmp_
     (payload / "state.json").write_text("{}")
     about = {"settings_fingerprint": resolved.fingerprint(settings), "data_fingerprint": "d", "sources": first.sources}
     context.attempt.commit_checkpoint(payload, {"step": 10, **about})
-    for marker in (context.run_dir.root / "markers").iterdir():
+    for marker in list(context.run_dir.inputs.rglob("*.hub.json")):
         marker.unlink()
     again = fetch(make_context(settings))
     assert [repo.revision for repo, _ in hub] == [None, None, f"{1:040d}", f"{2:040d}"]

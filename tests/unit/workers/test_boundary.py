@@ -1,3 +1,4 @@
+import dataclasses
 import logging
 import time
 from fractions import Fraction
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from job.errors import StopRequested
 from job.run_dir import RunDir
+from job.workers import boundary as boundaries
 from job.workers.boundary import Boundary, StopFile, Work
 from job.workers.state import TrainState
 from tests.support import tiny
@@ -126,9 +128,10 @@ def test_stop_saves_then_raises(tmp_path):
 def test_another_rank_s_stop_is_everyone_s(tmp_path, monkeypatch):
     engine = OneRank(rank=0, world_size=2)
     run = Run(tmp_path, engine=engine)
-    monkeypatch.setattr(engine, "sum", lambda values: [1.0, *values[1:]])
+    monkeypatch.setattr(engine, "sum", lambda values: [1.0, *values[1:]] if len(values) == 2 else values)
     with pytest.raises(StopRequested):
         run.boundary.cross(TrainState(step=5))
+    monkeypatch.setattr(engine, "sum", lambda values: [1.0])
     assert StopFile(engine, run.run_dir).agreed()
     assert not StopFile(engine, run.run_dir).exists()
 
@@ -205,3 +208,17 @@ def test_early_stopping_on_a_checkpoint_s_step_writes_one(tmp_path):
     run.gains = {2: True}
     run.train(100)
     assert run.saved == [(2, False), (4, True)]
+
+
+def test_waits_with_its_heart_beating_while_uploads_are_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(boundaries, "POLL_S", 0.001)
+    run = Run(tmp_path)
+    answers = iter([True, True, False])
+    work = dataclasses.replace(run.boundary._work, must_wait=lambda: next(answers))
+    beats = []
+    boundary = Boundary(run.boundary._engine, run.boundary._settings, run.boundary._stop, work, lambda: beats.append(1))
+    run.run_dir.stop.touch()
+    with pytest.raises(StopRequested):
+        boundary.cross(TrainState(step=5))
+    assert len(beats) == 3  # one at the boundary, two while waiting
+    assert run.saved == [(5, False)]

@@ -1,7 +1,5 @@
 import contextlib
 import resource
-import threading
-import time
 
 import pytest
 import torch
@@ -189,19 +187,13 @@ def test_what_the_disk_refuses_is_no_bug_of_ours(node, tmp_path):
     assert as_job_error(full).exit_code == 74
 
 
-def test_waits_while_two_checkpoints_wait_for_upload(node, monkeypatch):
-    monkeypatch.setattr(checkpoints, "POLL_S", 0.01)
-    for step in (1, 2):
-        node.checkpointer.write(TrainState(step=step))
-    beats = []
-    thread = threading.Thread(target=node.checkpointer.wait_for_upload, args=(lambda: beats.append(1),))
-    thread.start()
-    time.sleep(0.1)
-    assert thread.is_alive()
+def test_no_third_checkpoint_is_staged_while_two_wait_for_upload(node):
+    node.checkpointer.write(TrainState(step=1))
+    assert not node.checkpointer.must_wait()
+    node.checkpointer.write(TrainState(step=2))
+    assert node.checkpointer.must_wait()
     node.run_dir.checkpoint(1).rename(node.run_dir.root / "uploaded")
-    thread.join(5)
-    assert not thread.is_alive()
-    assert beats
+    assert not node.checkpointer.must_wait()
 
 
 def test_weights_must_be_all_there(tmp_path):

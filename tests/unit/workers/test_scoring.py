@@ -38,7 +38,7 @@ def expected(model, data):
 
 @pytest.mark.parametrize(("count", "world_size"), [(1, 1), (37, 1), (37, 2), (37, 4), (3, 4)])
 def test_every_example_once_in_the_order_of_the_split(monkeypatch, count, world_size):
-    monkeypatch.setattr(scoring, "ROUND", 10)
+    monkeypatch.setattr(scoring, "ROUND_TOKENS", 10)
     model, data = TwoLayers(), rows(count)
     scores = Group(world_size).run(model, Examples(RowsTask(), data, 64))
     assert scores.logits.dtype == np.float32
@@ -70,10 +70,10 @@ def test_the_budget_holds_and_the_mode_comes_back():
 
 
 def test_asked_between_rounds_whether_to_go_on(monkeypatch):
-    monkeypatch.setattr(scoring, "ROUND", 10)
+    monkeypatch.setattr(scoring, "ROUND_TOKENS", 10)
     model = Watched().train()
     answers = iter([True, True, False])
-    assert score(OneRank(), model, Examples(RowsTask(), rows(40), 1000), lambda: next(answers)) is None
+    assert score(OneRank(), model, Examples(RowsTask(), rows(40, longest=1), 1000), lambda: next(answers)) is None
     assert sum(model.sizes) == 20
     assert model.training
 
