@@ -2,7 +2,7 @@ import errno
 
 import pytest
 
-from job.errors import DeniedError, LocalIOError, SettingsError, UnavailableError, as_job_error
+from job.errors import DeniedError, LocalIOError, SettingsError, StopRequested, UnavailableError, as_job_error
 from job.storage.findings import Finding, attempt
 
 
@@ -34,3 +34,11 @@ def test_a_full_disk_says_nothing_either():
     unknown = LocalIOError("no hard links")
     unknown.__cause__ = OSError(errno.EOPNOTSUPP, "not supported")
     assert attempt("x", raising(unknown)).detail == "no hard links"
+
+
+def test_a_stop_request_says_nothing_about_the_store():
+    def stopped():
+        raise StopRequested("SIGTERM")
+
+    with pytest.raises(StopRequested):
+        attempt("reading", stopped)

@@ -72,11 +72,18 @@ def test_fruitless_attempts(kinds, expected):
     assert fruitless_attempts([LogEntry(1, kind, 1, "n") for kind in kinds.split()]) == expected
 
 
-@pytest.mark.parametrize(("code", "expected"), [(70, 2), (69, 2), (64, 1), (65, 1), (77, 1)])
-def test_an_end_that_no_retry_can_change_is_not_fruitless(code, expected):
+@pytest.mark.parametrize(("code", "expected"), [(70, 2), (71, 2), (69, 1), (74, 1), (64, 1), (65, 1), (77, 1)])
+def test_only_ends_that_blame_the_run_are_fruitless(code, expected):
     entries = [
         LogEntry(1, "started", 1, "a"),
         LogEntry(2, "failed", 1, "a", {"code": code}),
         LogEntry(3, "started", 2, "b"),
     ]
     assert fruitless_attempts(entries) == expected
+
+
+def test_a_commit_that_is_listed_twice_is_one():
+    entries = commits(1.0, 2.0)
+    twice = [entries[0], entries[0], entries[1]]
+    assert [entry["step"] for entry in live_commits(twice)] == [entry["step"] for entry in entries]
+    assert superseded(twice, 2) == []

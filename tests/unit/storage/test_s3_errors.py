@@ -9,7 +9,7 @@ import time
 import pytest
 from botocore import exceptions as botocore_errors
 
-from job.errors import CrashError, DataError, DeniedError, LocalIOError, SettingsError, UnavailableError
+from job.errors import CrashError, DataError, DeniedError, LocalIOError, SettingsError, StopRequested, UnavailableError
 from job.storage.base import MissingObjectError
 from job.storage.s3_errors import EXCEPTION_RULES, explain, retry_after_s
 
@@ -128,3 +128,11 @@ def test_a_certificate_does_not_get_better_by_waiting():
     assert isinstance(failure.error, SettingsError)
     assert "AWS_CA_BUNDLE" in failure.error.hint
     assert explain(botocore_errors.SSLError(endpoint_url="https://x", error="EOF"), "s3://b").transient
+
+
+def test_a_stop_request_is_not_taken_for_the_network():
+    """botocore wraps whatever is raised beneath it."""
+    stop = StopRequested("SIGTERM")
+    failure = explain(botocore_errors.HTTPClientError(error=stop), "s3://bucket/key")
+    assert failure.error is stop
+    assert not failure.transient
