@@ -101,7 +101,7 @@ def test_five_stops_lose_nothing(inputs, tmp_path):
     draw = random.Random(seed)
     print(f"seed {seed}")
     for number in range(5):
-        ended = jobs.run(environ, disturbed / f"log{number}", stop_after_s=draw.uniform(0.7, reference.seconds * 0.35))
+        ended = jobs.run(environ, disturbed / f"log{number}", stop_after_s=draw.uniform(0.7, reference.seconds * 0.3))
         assert ended.code == 75, f"seed {seed}, stop {number}: {ended.output}"
         assert ended.failure["name"] == "stopped"
     last = jobs.run(environ, disturbed / "last")
