@@ -11,6 +11,9 @@ from typing import Any
 
 from tests.support.manifests import Manifest, container, controller, job_spec
 
+OF_THE_SET = -1
+"""Where a JobSet's own restarts are counted, beside those of indices."""
+
 
 @dataclass(frozen=True)
 class PodEnd:
@@ -60,12 +63,13 @@ class Cluster:
 
     def _set(self, child: Next) -> Next:
         policy = controller(self.manifests)["spec"]["failurePolicy"]
+        self.charged.pop(0, None)  # the next Job is a new one, which has counted nothing
         reason, _, message = child.reason.partition(": ")
         for rule in policy["rules"]:
             patterns = rule.get("onJobFailureMessagePatterns", [""])
             if reason in rule["onJobFailureReasons"] and any(re.search(pattern, message) for pattern in patterns):
                 return Next("failed", reason=child.reason) if rule["action"] == "FailJobSet" else Next("restart")
-        return self._count(0, policy["maxRestarts"], Next("failed", reason="maxRestarts"))
+        return self._count(OF_THE_SET, policy["maxRestarts"], Next("failed", reason="maxRestarts"))
 
     def _count(self, index: int, limit: int, over: Next) -> Next:
         self.charged[index] = self.charged.get(index, 0) + 1

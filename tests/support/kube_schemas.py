@@ -88,21 +88,27 @@ def findings(manifest: dict[str, Any], version: str) -> list[str]:
 
 def differences(value: Any, table: Any, where: str) -> list[str]:
     """Where a value is not as its table says: unknown fields, wrong types, values outside of a choice."""
-    if isinstance(table, dict):
-        if not isinstance(value, dict):
-            return [f"{where} is no mapping"]
-        found = [f"{where}.{name} is no field" for name in value.keys() - table.keys()]
-        return found + [f for name in value.keys() & table.keys() for f in differences(value[name], table[name], f"{where}.{name}")]
-    if isinstance(table, list):
-        if not isinstance(value, list):
-            return [f"{where} is no list"]
-        return [f for number, entry in enumerate(value) for f in differences(entry, table[0], f"{where}.{number}")]
+    if isinstance(table, dict | list):
+        if not isinstance(value, type(table)):
+            return [f"{where} is no {type(table).__name__}"]
+        return _mapping(value, table, where) if isinstance(value, dict) else _list(value, table, where)
     if isinstance(table, type):
         return [] if type(value) is table else [f"{where} is no {table.__name__}"]
     if isinstance(table, re.Pattern):
         return [] if isinstance(value, str) and table.fullmatch(value) else [f"{where} is not {table.pattern}"]
     allowed = table if isinstance(table, set) else {table}
     return [] if value in allowed else [f"{where} is none of {sorted(allowed)}"]
+
+
+def _mapping(value: dict[str, Any], table: dict[str, Any], where: str) -> list[str]:
+    found = [f"{where}.{name} is no field" for name in value.keys() - table.keys()]
+    return found + [
+        more for name in value.keys() & table.keys() for more in differences(value[name], table[name], f"{where}.{name}")
+    ]
+
+
+def _list(value: list[Any], table: list[Any], where: str) -> list[str]:
+    return [found for number, entry in enumerate(value) for found in differences(entry, table[0], f"{where}.{number}")]
 
 
 def _by_schema(manifest: dict[str, Any], version: str) -> list[str]:
