@@ -5,6 +5,7 @@ from pathlib import Path
 from job import errors
 from job.settings import describe
 from job.submit import options
+from tests.support import troubleshooting
 
 DOCS = Path(__file__).parents[2] / "docs"
 EXIT_CODES = """\
@@ -53,8 +54,23 @@ def submit() -> str:
     return SUBMIT + describe.options_table(options.SubmitOptions, options.PREFIX)
 
 
+def trouble() -> str:
+    """docs/troubleshooting.md: the table of exit codes, then a section for each."""
+    table = exit_codes().partition("| code |")
+    sections = [
+        f"## {code} {error.name} ({error.retry.value})\n\n{troubleshooting.TEXTS[code]}\n"
+        for code, error in sorted(errors.ERRORS.items())
+    ]
+    return "\n".join([troubleshooting.INTRODUCTION, table[1] + table[2], *sections, troubleshooting.ELSEWHERE])
+
+
 def all_documents() -> dict[Path, str]:
-    return {DOCS / "settings.md": describe.table(), DOCS / "exit_codes.md": exit_codes(), DOCS / "submit.md": submit()}
+    return {
+        DOCS / "settings.md": describe.table(),
+        DOCS / "exit_codes.md": exit_codes(),
+        DOCS / "submit.md": submit(),
+        DOCS / "troubleshooting.md": trouble(),
+    }
 
 
 def main() -> None:
