@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Mapping
 
 from job import run_dir as run_dirs
-from job.cluster import launch, topology
-from job.cluster.stop import StopRequest
+from job.cluster import alive, launch, topology
+from job.cluster.stop import StopRequest, deadline_of
 from job.cluster.supervise import Crew
 from job.errors import COMPLETE, JobError, as_job_error
 from job.records import PublishedRun
@@ -46,13 +46,12 @@ def main(environ: Mapping[str, str]) -> int:
         return ending.report(error, ending.Scene("settings"))
     secrets = secret_values(settings, environ)
     logs.setup(settings.run.log_format, sys.stderr, {"run": settings.run.name}, secrets)
-    scene = ending.Scene("start", masker=Masker.of(secrets))
-    deadline = None if settings.run.time_limit_s is None else started + settings.run.time_limit_s - settings.run.grace_s
+    scene = ending.Scene("start", masker=Masker.of(secrets), termination_log=settings.run.termination_log)
 
     def start() -> int:
         run_dir = RunDir(settings.run.dir.resolve() / settings.run.name)
-        stop = StopRequest(run_dir.stop, deadline)
-        with run_dirs.exclusive(run_dir), stop.listening():
+        stop = StopRequest(run_dir.stop, deadline_of(settings, started, time.time() - time.monotonic()))
+        with run_dirs.exclusive(run_dir), stop.listening(), alive.beating(run_dir.alive):
             scene.run_dir = run_dir
             # Reported while signals are still heard: a second SIGTERM must not end the process without its exit code.
             return _reported(scene, lambda: _run(settings, run_dir, stop, environ, scene))

@@ -34,6 +34,8 @@ def train(context: RunContext, prepared: PreparedData) -> TrainResult:
         uploader.tick()
         for record in tail.new():
             context.progress.update({**_plan(run_dir.plan), **record})
+            if record.get("attempt") == context.attempt.number:
+                context.stop.pace.learn(record)
 
     run_dir.plan.unlink(missing_ok=True)
     try:

@@ -87,7 +87,8 @@ class Uploader:
             return
         self._failures = 0
         seconds = time.monotonic() - started
-        self._context.stop.lead_s = max(self._context.stop.lead_s, 2 * seconds)
+        pace = self._context.stop.pace
+        pace.upload_s = max(pace.upload_s, seconds)
         logger.info("checkpoint of step %d committed", step, extra={"step": step, "upload_s": round(seconds, 3)})
 
     def _commit(self, step: int, folder: Path) -> None:
