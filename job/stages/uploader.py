@@ -69,6 +69,7 @@ class Uploader:
         if error is None:
             return
         self._failures += 1
+        self._context.progress.status.upload_failed()
         if error.exit_code in FATAL:
             raise error
         limit = self._context.settings.checkpoint.max_failed_uploads
@@ -89,6 +90,7 @@ class Uploader:
         seconds = time.monotonic() - started
         pace = self._context.stop.pace
         pace.upload_s = max(pace.upload_s, seconds)
+        self._context.progress.status.committed(step, seconds)
         logger.info("checkpoint of step %d committed", step, extra={"step": step, "upload_s": round(seconds, 3)})
 
     def _commit(self, step: int, folder: Path) -> None:

@@ -104,6 +104,8 @@ OTHER = {
     "JOB_LIMITS__MAX_FRUITLESS_STOPS": "5",
     "JOB_LIMITS__STORE_TIMEOUT_S": "60",
     "JOB_LIMITS__MIN_FREE_BYTES": "0",
+    "JOB_METRICS__PORT": "9400",
+    "JOB_METRICS__TEXTFILE": "/metrics/job.prom",
 }
 TOGETHER = {"JOB_DATA__HEADER": {"JOB_DATA__COLUMN_NAMES": "text,label"}, "JOB_DATA__COLUMN_NAMES": {"JOB_DATA__HEADER": "false"}}
 """Values that are only valid with another one beside them."""
