@@ -23,6 +23,7 @@ from job.settings.checkpoint import CheckpointSettings
 from job.settings.data import DataSettings
 from job.settings.evaluation import EvalSettings
 from job.settings.limits import LimitsSettings
+from job.settings.metrics import MetricsSettings
 from job.settings.model import ModelSettings
 from job.settings.output import OutputSettings
 from job.settings.parallel import ParallelSettings
@@ -67,6 +68,7 @@ class Settings(BaseSettings):
     parallel: ParallelSettings = ParallelSettings()
     limits: LimitsSettings = LimitsSettings()
     sweep: SweepSettings = SweepSettings()
+    metrics: MetricsSettings = MetricsSettings()
 
     @classmethod
     def settings_customise_sources(
