@@ -71,6 +71,19 @@ def test_dockers_difference_is_image_and_variables(tmp_path, program):
     assert "Nothing of this name runs" in send.diff(asked(tmp_path), "docker").text
 
 
+def test_kubectls_difference_is_no_failure_and_a_refusal_is_one(tmp_path, program):
+    program("kubectl", 'case $1 in kustomize) echo "kind: Job";; diff) read -r line; echo "-$line"; exit 1;; esac')
+    assert send.diff(asked(tmp_path), "kubernetes").text == "-kind: Job\n"
+    program("kubectl", 'case $1 in kustomize) echo "kind: Job";; diff) echo "field is immutable" >&2; exit 2;; esac')
+    with pytest.raises(UnavailableError, match="field is immutable"):
+        send.diff(asked(tmp_path), "kubernetes")
+
+
+def test_kubectl_applies_what_is_rendered(tmp_path, program):
+    program("kubectl", 'case $1 in kustomize) echo "kind: Job";; apply) read -r line; echo "$line applied";; esac')
+    assert send.apply(asked(tmp_path), "kubernetes", {}).text == "kind: Job applied\n"
+
+
 def test_a_folder_for_a_repository(tmp_path):
     answer = send.export(asked(tmp_path, SUBMIT_NODES="2"), tmp_path / "out")
     assert answer.text == f"kubectl apply -k {tmp_path}/out/overlays/multi-node"
