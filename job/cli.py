@@ -49,6 +49,14 @@ def _parser() -> _Parser:
     commands.add_parser("run", help="fetch, prepare, train, evaluate, publish (the default)").set_defaults(command=_run)
     commands.add_parser("demo", help="the whole job on a small model and a corpus of its own").set_defaults(command=_demo)
     commands.add_parser("check", help="check the settings and do nothing else").set_defaults(command=_check)
+    runs = commands.add_parser("runs", help="the runs at a place: attempts, steps, states, reasons")
+    runs.add_argument("uri", help="what JOB_OUTPUT__URI says, or that with a run's name behind it")
+    runs.set_defaults(command=_runs)
+    verify = commands.add_parser("verify", help="what of a run is committed, what is whole, what is orphaned")
+    verify.add_argument("uri", help="what JOB_OUTPUT__URI says, or that with a run's name behind it")
+    verify.add_argument("--sizes-only", action="store_true", help="compare names and sizes, do not read the files")
+    verify.add_argument("--repair", action="store_true", help="delete what no log entry ever listed, and nothing else")
+    verify.set_defaults(command=_verify)
     settings = commands.add_parser("settings", help="print every setting, or those in force")
     settings.add_argument(
         "--format",
@@ -83,6 +91,22 @@ def _check(_: argparse.Namespace, environ: Mapping[str, str]) -> int:
     settings = root.load(environ)
     print(f"The settings are right. Run {settings.run.name}, fingerprint {resolved.fingerprint(settings)}.")
     return COMPLETE
+
+
+def _runs(arguments: argparse.Namespace, _: Mapping[str, str]) -> int:
+    from job.inspection import runs
+
+    text, code = runs.show(arguments.uri)
+    print(text)
+    return code
+
+
+def _verify(arguments: argparse.Namespace, _: Mapping[str, str]) -> int:
+    from job.inspection import verify
+
+    text, code = verify.show(arguments.uri, contents=not arguments.sizes_only, repair=arguments.repair)
+    print(text)
+    return code
 
 
 def _settings(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
