@@ -12,8 +12,13 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
+from job.cluster import alive
 from job.errors import COMPLETE, JobError, SettingsError
+from job.run_dir import RunDir
 from job.settings import describe, resolved, root
+
+NOT_ALIVE = 1
+"""What `job alive` answers to a probe; no outcome of a run."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -48,6 +53,9 @@ def _parser() -> _Parser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     commands.add_parser("run", help="fetch, prepare, train, evaluate, publish (the default)").set_defaults(command=_run)
     commands.add_parser("demo", help="the whole job on a small model and a corpus of its own").set_defaults(command=_demo)
+    commands.add_parser("alive", help="whether the run's node process on this machine works: 0 or 1, for a probe").set_defaults(
+        command=_alive
+    )
     commands.add_parser("check", help="check the settings and do nothing else").set_defaults(command=_check)
     runs = commands.add_parser("runs", help="the runs at a place: attempts, steps, states, reasons")
     runs.add_argument("uri", help="what JOB_OUTPUT__URI says, or that with a run's name behind it")
@@ -85,6 +93,17 @@ def _demo(_: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from job.demo import run
 
     return run.main(environ)
+
+
+def _alive(_: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    settings = root.load(environ)
+    age_s = alive.age_s(RunDir(settings.run.dir.resolve() / settings.run.name).alive)
+    limit_s = settings.limits.alive_timeout_s
+    if age_s is None:
+        print(f"No node process of the run {settings.run.name} is at work here.")
+        return NOT_ALIVE
+    print(f"The last sign of life of the run {settings.run.name} is {age_s:.0f} s old; {limit_s:.0f} s are allowed.")
+    return NOT_ALIVE if age_s > limit_s else COMPLETE
 
 
 def _check(_: argparse.Namespace, environ: Mapping[str, str]) -> int:

@@ -22,6 +22,7 @@ from job.settings.checkpoint import CheckpointSettings
 from job.settings.data import DataSettings
 from job.settings.evaluation import EvalSettings
 from job.settings.limits import LimitsSettings
+from job.settings.metrics import MetricsSettings
 from job.settings.model import ModelSettings
 from job.settings.output import OutputSettings
 from job.settings.parallel import ParallelSettings
@@ -64,6 +65,7 @@ class Settings(BaseSettings):
     output: OutputSettings
     parallel: ParallelSettings = ParallelSettings()
     limits: LimitsSettings = LimitsSettings()
+    metrics: MetricsSettings = MetricsSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -16,6 +16,7 @@ OTHER = {
     "JOB_RUN__SEED": "7",
     "JOB_RUN__TIME_LIMIT_S": "3600",
     "JOB_RUN__GRACE_S": "60",
+    "JOB_RUN__TERMINATION_LOG": "/last-words",
     "JOB_RUN__LOG_FORMAT": "json",
     "JOB_MODEL__URI": "s3://bucket/model",
     "JOB_MODEL__REVISION": "v2",
@@ -97,9 +98,14 @@ OTHER = {
     "JOB_LIMITS__MAX_UNKNOWN_LABEL_SHARE": "0.2",
     "JOB_LIMITS__MAX_LEAKED_SHARE": "0.2",
     "JOB_LIMITS__STALL_TIMEOUT_S": "60",
+    "JOB_LIMITS__ALIVE_TIMEOUT_S": "60",
+    "JOB_LIMITS__DEADLINE": "4102444800",
     "JOB_LIMITS__MAX_FRUITLESS_ATTEMPTS": "5",
+    "JOB_LIMITS__MAX_FRUITLESS_STOPS": "5",
     "JOB_LIMITS__STORE_TIMEOUT_S": "60",
     "JOB_LIMITS__MIN_FREE_BYTES": "0",
+    "JOB_METRICS__PORT": "9400",
+    "JOB_METRICS__TEXTFILE": "/metrics/job.prom",
 }
 TOGETHER = {"JOB_DATA__HEADER": {"JOB_DATA__COLUMN_NAMES": "text,label"}, "JOB_DATA__COLUMN_NAMES": {"JOB_DATA__HEADER": "false"}}
 """Values that are only valid with another one beside them."""
