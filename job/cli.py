@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from job.cluster import alive
@@ -65,6 +66,7 @@ def _parser() -> _Parser:
     verify.add_argument("--sizes-only", action="store_true", help="compare names and sizes, do not read the files")
     verify.add_argument("--repair", action="store_true", help="delete what no log entry ever listed, and nothing else")
     verify.set_defaults(command=_verify)
+    _add_submit(commands.add_parser("submit", help="hand the job to Kubernetes, Slurm or Docker; prints what it would send"))
     settings = commands.add_parser("settings", help="print every setting, or those in force")
     settings.add_argument(
         "--format",
@@ -74,6 +76,18 @@ def _parser() -> _Parser:
     )
     settings.set_defaults(command=_settings)
     return parser
+
+
+def _add_submit(submit: argparse.ArgumentParser) -> None:
+    submit.add_argument("target", choices=("kubernetes", "slurm", "docker"), help="where the job shall run")
+    submit.add_argument(
+        "--settings", type=Path, required=True, metavar="FILE", help="lines NAME=value: JOB_* for the job, SUBMIT_* for this"
+    )
+    action = submit.add_mutually_exclusive_group()
+    action.add_argument("--apply", action="store_true", help="send it, through kubectl, sbatch, docker or podman")
+    action.add_argument("--diff", action="store_true", help="show what differs from what runs")
+    action.add_argument("--output", type=Path, metavar="FOLDER", help="kubernetes: write the filled-in k8s/ there")
+    submit.set_defaults(command=_submit)
 
 
 def _run(_: argparse.Namespace, environ: Mapping[str, str]) -> int:
@@ -104,6 +118,20 @@ def _alive(_: argparse.Namespace, environ: Mapping[str, str]) -> int:
         return NOT_ALIVE
     print(f"The last sign of life of the run {settings.run.name} is {age_s:.0f} s old; {limit_s:.0f} s are allowed.")
     return NOT_ALIVE if age_s > limit_s else COMPLETE
+
+
+def _submit(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from job.submit import request, send
+
+    asked = request.read(arguments.settings)
+    if arguments.output is not None and arguments.target == "kubernetes":
+        answer = send.export(asked, arguments.output)
+    elif arguments.apply:
+        answer = send.apply(asked, arguments.target, environ)
+    else:
+        answer = (send.diff if arguments.diff else send.show)(asked, arguments.target)
+    print(answer.text.rstrip())
+    return answer.exit_code
 
 
 def _check(_: argparse.Namespace, environ: Mapping[str, str]) -> int:
