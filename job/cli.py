@@ -58,6 +58,14 @@ def _parser() -> _Parser:
         command=_alive
     )
     commands.add_parser("check", help="check the settings and do nothing else").set_defaults(command=_check)
+    runs = commands.add_parser("runs", help="the runs at a place: attempts, steps, states, reasons")
+    runs.add_argument("uri", help="what JOB_OUTPUT__URI says, or that with a run's name behind it")
+    runs.set_defaults(command=_runs)
+    verify = commands.add_parser("verify", help="what of a run is committed, what is whole, what is orphaned")
+    verify.add_argument("uri", help="what JOB_OUTPUT__URI says, or that with a run's name behind it")
+    verify.add_argument("--sizes-only", action="store_true", help="compare names and sizes, do not read the files")
+    verify.add_argument("--repair", action="store_true", help="delete what no log entry ever listed, and nothing else")
+    verify.set_defaults(command=_verify)
     _add_submit(commands.add_parser("submit", help="hand the job to Kubernetes, Slurm or Docker; prints what it would send"))
     settings = commands.add_parser("settings", help="print every setting, or those in force")
     settings.add_argument(
@@ -101,6 +109,17 @@ def _demo(_: argparse.Namespace, environ: Mapping[str, str]) -> int:
     return run.main(environ)
 
 
+def _alive(_: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    settings = root.load(environ)
+    age_s = alive.age_s(RunDir(settings.run.dir.resolve() / settings.run.name).alive)
+    limit_s = settings.limits.alive_timeout_s
+    if age_s is None:
+        print(f"No node process of the run {settings.run.name} is at work here.")
+        return NOT_ALIVE
+    print(f"The last sign of life of the run {settings.run.name} is {age_s:.0f} s old; {limit_s:.0f} s are allowed.")
+    return NOT_ALIVE if age_s > limit_s else COMPLETE
+
+
 def _submit(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from job.submit import request, send
 
@@ -115,21 +134,26 @@ def _submit(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     return answer.exit_code
 
 
-def _alive(_: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    settings = root.load(environ)
-    age_s = alive.age_s(RunDir(settings.run.dir.resolve() / settings.run.name).alive)
-    limit_s = settings.limits.alive_timeout_s
-    if age_s is None:
-        print(f"No node process of the run {settings.run.name} is at work here.")
-        return NOT_ALIVE
-    print(f"The last sign of life of the run {settings.run.name} is {age_s:.0f} s old; {limit_s:.0f} s are allowed.")
-    return NOT_ALIVE if age_s > limit_s else COMPLETE
-
-
 def _check(_: argparse.Namespace, environ: Mapping[str, str]) -> int:
     settings = root.load(environ)
     print(f"The settings are right. Run {settings.run.name}, fingerprint {resolved.fingerprint(settings)}.")
     return COMPLETE
+
+
+def _runs(arguments: argparse.Namespace, _: Mapping[str, str]) -> int:
+    from job.inspection import runs
+
+    text, code = runs.show(arguments.uri)
+    print(text)
+    return code
+
+
+def _verify(arguments: argparse.Namespace, _: Mapping[str, str]) -> int:
+    from job.inspection import verify
+
+    text, code = verify.show(arguments.uri, contents=not arguments.sizes_only, repair=arguments.repair)
+    print(text)
+    return code
 
 
 def _settings(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:

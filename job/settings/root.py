@@ -67,8 +67,8 @@ class Settings(BaseSettings):
     output: OutputSettings
     parallel: ParallelSettings = ParallelSettings()
     limits: LimitsSettings = LimitsSettings()
-    sweep: SweepSettings = SweepSettings()
     metrics: MetricsSettings = MetricsSettings()
+    sweep: SweepSettings = SweepSettings()
 
     @classmethod
     def settings_customise_sources(
