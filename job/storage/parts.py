@@ -64,10 +64,11 @@ def _read(store: Store, prefix: str, node: int) -> list[FileEntry] | None:
     try:
         part = json.loads(data)
         entries = [FileEntry(**entry) for entry in part["files"]]
-        if part["schema"] != SCHEMA or {entry.node for entry in entries} != {node}:
-            raise ValueError(part["schema"])
+        theirs = part["schema"] == SCHEMA and {entry.node for entry in entries} == {node}
     except (ValueError, TypeError, KeyError) as error:
         raise UnusableError(f"The part of node {node} is damaged ({type(error).__name__}).") from error
+    if not theirs:
+        raise UnusableError(f"The part of node {node} is another's, or of another version of the job.")
     for entry in entries:
         check_key(entry.path)
     return entries
