@@ -27,6 +27,7 @@ from job.stages import ending
 from job.stages.context import RunContext
 from job.stages.evaluate import evaluate
 from job.stages.fetch import fetch
+from job.stages.logs import AttemptLogs
 from job.stages.prepare import prepare
 from job.stages.publish import publish
 from job.stages.start import gather, start_attempt
@@ -99,12 +100,12 @@ def _run(settings: Settings, start: Start, scene: ending.Scene) -> int:
             attempt = start_attempt(settings, crew)
     if attempt is None:
         logger.info("run %s is complete already; nothing to do", settings.run.name)
-        scene.group.end(COMPLETE)
+        ending.finish(scene)
         return COMPLETE
-    scene.attempt = attempt
+    scene.attempt, scene.logs = attempt, AttemptLogs(run_dir)
     context = RunContext(settings, run_dir, attempt, crew, Progress(sys.stderr, settings.run.log_format))
     published = _stages(context, scene)
-    scene.group.end(COMPLETE)
+    ending.finish(scene)
     if published is not None:
         with contextlib.suppress(OSError):  # nobody may be listening any more; the run is complete all the same
             sys.stdout.write(summary.render(published, run_dir.report))

@@ -67,6 +67,7 @@ class Channel:
         """End the connection, also for a thread that is receiving."""
         with contextlib.suppress(OSError):
             self._connection.shutdown(socket.SHUT_RDWR)
+        self._lines.close()
         self._connection.close()
 
 

@@ -7,21 +7,17 @@ must have in common, stop requests, and how each ended; and that it is there is 
 from __future__ import annotations
 
 import logging
-import threading
-import time
-from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from job.cluster.board import Board
 from job.cluster.channel import Channel
+from job.cluster.links import Links
 from job.cluster.stop import StopRequest
 from job.errors import COMPLETE, ERRORS, CrashError, FencedError, JobError
 
 logger = logging.getLogger(__name__)
 POLL_S = 0.1
-PULSE_S = 0.5
-LINGER_S = 2.0
-"""How long the end waits for the other nodes to have heard of it."""
 
 
 def no_work() -> None:
@@ -61,7 +57,7 @@ class NodeGroup:
         return [value]
 
     def given(self, topic: str) -> Mapping[int, Any]:  # noqa: ARG002 - for several nodes
-        """What other nodes have given for the next exchange on this topic, by rank; this node may be late."""
+        """What nodes have given for the next exchange on this topic, by rank; this node may be late."""
         return {}
 
     def wait_for_main(self, work: Callable[[], None] = no_work) -> None:
@@ -81,129 +77,92 @@ class LinkedGroup(NodeGroup):
     Args:
         node_rank: of this node.
         hosts: of every node, in rank order.
-        links: connections by rank: to every other node on the main one, to the main node elsewhere.
+        channels: connections by rank: to every other node on the main one, to the main node elsewhere.
         stop: where stop requests and failures of other nodes go.
+        at_end: called when this node ends.
     """
 
-    def __init__(self, node_rank: int, hosts: list[str], links: dict[int, Channel], stop: StopRequest) -> None:
+    def __init__(
+        self,
+        node_rank: int,
+        hosts: list[str],
+        channels: dict[int, Channel],
+        stop: StopRequest,
+        at_end: Callable[[], None] = no_work,
+    ) -> None:
         self.node_rank, self.num_nodes = node_rank, len(hosts)
-        self.main_address = next(iter(links.values())).local_address if self.is_main else links[0].remote_address
-        self.local_address = next(iter(links.values())).local_address
-        self._hosts = hosts
-        self._links = links
-        self._stop = stop
-        self._changed = threading.Condition()
-        self._given: dict[str, dict[int, Any]] = defaultdict(dict)
-        self._rounds: Counter[str] = Counter()
+        self._hosts, self._stop, self._at_end = hosts, stop, at_end
+        self._board = Board(len(hosts))
         self._ended: dict[int, int] = {}
-        self._over = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._listen, args=link, name=f"node-{link[0]}", daemon=True) for link in links.items()
-        ]
-        for thread in (*self._threads, threading.Thread(target=self._pulse, name="pulse", daemon=True)):
-            thread.start()
+        self._over = self._told_of_stop = False
+        self._links = Links(channels, self._take, self.lost, self._pass_stop_on)
+        self.local_address = self._links.local_address
+        self.main_address = self.local_address if self.is_main else self._links.remote_address
+        self._links.start()
 
     def name(self, node: int) -> str:
         return f"node {node} ({self._hosts[node]})"
 
     def exchange(self, topic: str, value: Any, work: Callable[[], None] = no_work) -> list[Any]:
-        key = self._next(topic)
-        self._take_value(self.node_rank, key, value)
-        self._rounds[topic] += 1
-        while len(self._given[key]) < self.num_nodes:
+        key = self._board.begin(topic)
+        self._board.put(key, self.node_rank, value)
+        self._links.tell({"kind": "value", "node": self.node_rank, "key": key, "value": value})
+        while (values := self._board.wait(key, POLL_S)) is None:
             self._stop.raise_failure()
             work()
-            with self._changed:
-                if len(self._given[key]) < self.num_nodes:
-                    self._changed.wait(POLL_S)
-        return [self._given[key][node] for node in range(self.num_nodes)]
+        return values
 
     def given(self, topic: str) -> Mapping[int, Any]:
-        return dict(self._given[self._next(topic)])
+        return self._board.given(self._board.key(topic))
 
     def wait_for_main(self, work: Callable[[], None] = no_work) -> None:
         while self._ended.get(0) != COMPLETE:
             self._stop.raise_failure()
             work()
-            with self._changed:
-                self._changed.wait(POLL_S)
+            self._board.wait("the main node", POLL_S)
 
     def verdict(self, error: JobError) -> JobError:
         return error if isinstance(error, FencedError) else self._stop.failure or error
 
     def end(self, code: int, message: str = "", hint: str = "") -> None:
-        if self._over.is_set():
-            return
-        self._over.set()
-        self._tell({"kind": "ended", "code": code, "message": message, "hint": hint})
-        for channel in self._links.values():
-            channel.finish()
-        deadline = time.monotonic() + LINGER_S
-        for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
-        for channel in self._links.values():
-            channel.close()
+        if not self._over:
+            self._over = True
+            self._at_end()
+            self._links.tell({"kind": "ended", "code": code, "message": message, "hint": hint})
+            self._links.close()
 
-    def lost(self, node: int, why: str) -> None:
-        """A node is gone without a word."""
-        if self._over.is_set() or node in self._ended:
-            return
-        self._fail(
-            CrashError(
-                f"{self.name(node).capitalize()} {why}.",
-                "Start the run again on all nodes: it continues from the last commit. That node's own log may say what happened.",
+    def lost(self, node: int, why: str = "is gone: its process or its machine ended, or the network between the nodes") -> None:
+        """A node ended without a word."""
+        if not self._over and node not in self._ended:
+            logger.warning("%s %s", self.name(node), why)
+            self._stop.fail(
+                CrashError(
+                    f"{self.name(node).capitalize()} {why}.",
+                    "Start the run again on all nodes: it continues from the last commit. That node's own log may say what happened.",
+                )
             )
-        )
-
-    def _next(self, topic: str) -> str:
-        return f"{topic} {self._rounds[topic]}"
-
-    def _tell(self, message: Mapping[str, Any], but: int | None = None) -> None:
-        for node, channel in self._links.items():
-            if node != but:
-                channel.send(message)
-
-    def _listen(self, node: int, channel: Channel) -> None:
-        while (message := channel.receive()) is not None:
-            self._take(node, message)
-        self.lost(node, "is gone: its process or its machine ended, or the network between the nodes")
 
     def _take(self, sender: int, message: Mapping[str, Any]) -> None:
+        """What another node says; the main node passes on to the rest what concerns them."""
         kind = message["kind"]
         if kind == "value":
-            self._take_value(int(message["node"]), str(message["key"]), message["value"], but=sender)
+            self._board.put(str(message["key"]), int(message["node"]), message["value"])
+            if self.is_main:
+                self._links.tell(message, but=sender)
         elif kind == "stop":
             self._stop.relay(str(message["cause"]))
         elif kind == "ended":
-            self._take_end(sender, int(message["code"]), message)
+            self._ended[sender] = code = int(message["code"])
+            if code != COMPLETE and not self._over:
+                said = str(message["message"])
+                named = said if said.startswith("Node ") else f"{self.name(sender).capitalize()}: {said}"
+                self._stop.fail(ERRORS.get(code, CrashError)(named, str(message["hint"])))
+            self._board.notify()
 
-    def _take_value(self, node: int, key: str, value: Any, but: int | None = None) -> None:
-        """Keep a value, and pass it on: this node's own, or, on the main node, another's to the rest."""
-        with self._changed:
-            self._given[key][node] = value
-            self._changed.notify_all()
-        if self.is_main or node == self.node_rank:
-            self._tell({"kind": "value", "node": node, "key": key, "value": value}, but)
-
-    def _take_end(self, node: int, code: int, message: Mapping[str, Any]) -> None:
-        self._ended[node] = code
-        if code != COMPLETE and not self._over.is_set():
-            error = ERRORS.get(code, CrashError)
-            said = str(message["message"])
-            self._fail(error(said if said.startswith("Node ") else f"{self.name(node).capitalize()}: {said}", str(message["hint"])))
-        with self._changed:
-            self._changed.notify_all()
-
-    def _fail(self, error: JobError) -> None:
-        logger.warning("%s", error.message)
-        self._stop.fail(error)
-
-    def _pulse(self) -> None:
-        """Show that this node lives, and pass a stop request on."""
-        told = False
-        while not self._over.wait(PULSE_S):
-            self._tell({"kind": "pulse"})
-            if not told and self._stop.seen():
-                cause = self._stop.cause
-                self._tell({"kind": "stop", "cause": cause if " on node " in cause else f"{cause} on {self.name(self.node_rank)}"})
-                told = True
+    def _pass_stop_on(self) -> None:
+        """A stop request of this node is everybody's."""
+        if not self._told_of_stop and self._stop.seen():
+            self._told_of_stop = True
+            cause = self._stop.cause
+            named = cause if " on node " in cause else f"{cause} on {self.name(self.node_rank)}"
+            self._links.tell({"kind": "stop", "cause": named})

@@ -5,8 +5,6 @@ It happens before the run is taken over in the store, so that a launch which nev
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import logging
 import socket
 import threading
@@ -17,12 +15,12 @@ from typing import Any
 
 from job.cluster.channel import Channel
 from job.cluster.group import LinkedGroup, NodeGroup
+from job.cluster.hello import Hello, counts_differ, read
 from job.cluster.nodes import NodePlace
 from job.cluster.stop import StopRequest
-from job.errors import SettingsError, UnavailableError
+from job.errors import ERRORS, JobError, SettingsError, UnavailableError
 
 logger = logging.getLogger(__name__)
-PROTOCOL = 1
 POLL_S, KNOCK_S = 0.1, 0.5
 HELLO_TIMEOUT_S = 5.0
 _TOGETHER = "Start the run on all nodes, with the same JOB_RUN__NAME, and see that they reach {where}. JOB_PARALLEL__RENDEZVOUS_TIMEOUT_S is how long they wait."
@@ -34,29 +32,6 @@ class Patience:
 
     rendezvous_s: float
     silence_s: float
-
-
-@dataclass(frozen=True)
-class Hello:
-    """What a node says when it comes."""
-
-    run: str
-    launch: str
-    num_nodes: int
-    node_rank: int
-    host: str
-
-    @classmethod
-    def of(cls, run: str, place: NodePlace) -> Hello:
-        return cls(run, place.launch, place.num_nodes, place.node_rank, socket.gethostname())
-
-    def differs(self, other: Hello) -> str:
-        """Why the other one is not of this launch, as a sentence's end; empty when it is."""
-        if self.run != other.run:
-            return "belongs to another run"
-        if self.launch != other.launch:
-            return "belongs to another start of the run"
-        return ""
 
 
 def meet(run: str, place: NodePlace, patience: Patience, stop: StopRequest) -> NodeGroup:
@@ -86,10 +61,28 @@ class Door:
         self._error: SettingsError | None = None
         self._server = _listening(port)
         self._where = f"port {port} of {hello.host}"
-        threading.Thread(target=self._admit, name="door", daemon=True).start()
+        self._thread = threading.Thread(target=self._admit, name="door", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Let nobody in any more."""
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._server.close()
 
     def gather(self, stop: StopRequest) -> LinkedGroup:
         """Wait until every seat is taken."""
+        try:
+            return self._gather(stop)
+        except JobError as error:
+            self.close()
+            for channel, _ in self._seats.values():
+                channel.send(_refusal(error))
+                channel.finish()
+                channel.close()
+            raise
+
+    def _gather(self, stop: StopRequest) -> LinkedGroup:
         logger.info("waiting for %d other nodes at %s", self._hello.num_nodes - 1, self._where)
         deadline, knock = time.monotonic() + self._patience.rendezvous_s, 0.0
         while True:
@@ -112,31 +105,34 @@ class Door:
         for channel in links.values():
             channel.set_timeout(self._patience.silence_s)
             channel.send({"kind": "begin", "hosts": hosts})
-        self._group = LinkedGroup(0, hosts, links, stop)
+        self._group = LinkedGroup(0, hosts, links, stop, self.close)
         return self._group
 
     def _see_who_is_there(self) -> None:
-        self._seats = {node: seat for node, seat in self._seats.items() if seat[0].send({"kind": "pulse"})}
+        for node, (channel, guest) in list(self._seats.items()):
+            if not channel.send({"kind": "pulse"}):
+                logger.info("node %d (%s) is gone again", node, guest.host)
+                del self._seats[node]
+                channel.close()
 
     def _not_complete(self) -> UnavailableError:
         absent = sorted(set(range(1, self._hello.num_nodes)) - self._seats.keys())
-        error = UnavailableError(
+        return UnavailableError(
             f"Nodes {absent} of {self._hello.num_nodes} did not come to {self._where} within {self._patience.rendezvous_s:.0f} s.",
             _TOGETHER.format(where=self._where),
         )
-        for channel, _ in self._seats.values():
-            channel.send({"kind": "refused", "code": error.exit_code, "why": error.message})
-            channel.close()
-        return error
 
     def _admit(self) -> None:
         while True:
-            connection, _ = self._server.accept()
+            try:
+                connection, _ = self._server.accept()
+            except OSError:  # it was closed
+                return
             threading.Thread(target=self._hear, args=(Channel(connection, HELLO_TIMEOUT_S),), name="hello", daemon=True).start()
 
     def _hear(self, channel: Channel) -> None:
         """Give the newcomer a seat, or say why not."""
-        guest = _read_hello(channel.receive())
+        guest = read(channel.receive())
         if guest is None:
             channel.close()
             return
@@ -151,19 +147,17 @@ class Door:
             channel.send(answer)
         if answer["kind"] != "seated":
             channel.finish()
+            channel.receive()  # until it is gone
+            channel.close()
 
     def _answer(self, guest: Hello) -> dict[str, Any]:
         if odd := self._hello.differs(guest):
             return {"kind": "later", "why": f"what answers there {odd}"}
         if guest.num_nodes != self._hello.num_nodes:
-            self._error = self._error or _counts_differ(self._hello, guest)
-            return {"kind": "refused", "code": SettingsError.exit_code, "why": _counts_differ(self._hello, guest).message}
+            self._error = self._error or counts_differ(self._hello, guest)
+            return _refusal(self._error)
         if guest.node_rank >= guest.num_nodes:
-            return {
-                "kind": "refused",
-                "code": SettingsError.exit_code,
-                "why": "The rank of a node is less than the number of nodes.",
-            }
+            return _refusal(SettingsError("The rank of a node is less than the number of nodes.", "The nodes are numbered from 0."))
         if self._group is not None:
             # The newest wins, as in the store's log: whoever held this rank before is gone, or must go.
             self._group.lost(guest.node_rank, f"was started again on {guest.host} while the others ran")
@@ -186,7 +180,11 @@ class _Guest:
             stop.check()
             channel, failed = self._knock()
             if channel is not None:
-                answer = _answered(channel, stop)
+                try:
+                    answer = _answered(channel, stop)
+                except JobError:
+                    channel.close()
+                    raise
                 if answer["kind"] == "begin":
                     return LinkedGroup(self.place.node_rank, list(answer["hosts"]), {0: channel}, stop)
                 channel.close()
@@ -208,7 +206,7 @@ class _Guest:
         except OSError as error:
             return None, f"it does not answer ({error.strerror or 'timed out'})"
         channel = Channel(connection, self.patience.silence_s)
-        channel.send({"kind": "hello", "protocol": PROTOCOL, **dataclasses.asdict(self.hello)})
+        channel.send(self.hello.message())
         return channel, ""
 
 
@@ -216,7 +214,7 @@ def _answered(channel: Channel, stop: StopRequest) -> Mapping[str, Any]:
     """What the main node says at last: ``begin``, or that it is to be tried again later, and why.
 
     Raises:
-        SettingsError, UnavailableError: it says that this can never be.
+        JobError: what ended the main node's wait, or why this node has no place.
     """
     while (message := channel.receive()) is not None:
         stop.check()
@@ -226,35 +224,14 @@ def _answered(channel: Channel, stop: StopRequest) -> Mapping[str, Any]:
                 "Give every node a JOB_PARALLEL__NODE_RANK of its own.",
             )
         if message["kind"] == "refused":
-            error = SettingsError if message["code"] == SettingsError.exit_code else UnavailableError
-            raise error(str(message["why"]), _TOGETHER.format(where="the main node"))
+            raise ERRORS.get(message["code"], UnavailableError)(str(message["why"]), str(message["hint"]))
         if message["kind"] in ("begin", "later"):
             return message
     return {"kind": "later", "why": "it answered and was gone again"}
 
 
-def _read_hello(message: Mapping[str, Any] | None) -> Hello | None:
-    """None for what is no node process of this version."""
-    if message is None or message.get("kind") != "hello" or message.get("protocol") != PROTOCOL:
-        return None
-    values = {name: message.get(name) for name in ("run", "launch", "num_nodes", "node_rank", "host")}
-    with contextlib.suppress(TypeError, ValueError):
-        hello = Hello(
-            str(values["run"]),
-            str(values["launch"]),
-            int(values["num_nodes"] or 0),
-            int(values["node_rank"] or 0),
-            str(values["host"]),
-        )
-        return hello if hello.node_rank > 0 else None
-    return None
-
-
-def _counts_differ(ours: Hello, theirs: Hello) -> SettingsError:
-    return SettingsError(
-        f"Node 0 ({ours.host}) was told of {ours.num_nodes} nodes, node {theirs.node_rank} ({theirs.host}) of {theirs.num_nodes}.",
-        "Give all nodes the same JOB_PARALLEL__NUM_NODES.",
-    )
+def _refusal(error: JobError) -> dict[str, Any]:
+    return {"kind": "refused", "code": error.exit_code, "why": error.message, "hint": error.hint}
 
 
 def _listening(port: int) -> socket.socket:

@@ -13,6 +13,7 @@ STEP = ("SLURM_STEP_NUM_NODES", "SLURM_STEP_NODELIST")
 ALLOCATION = ("SLURM_JOB_NUM_NODES", "SLURM_JOB_NODELIST")
 """srun describes its own step; without it (in a batch script, or a container that was not told) the allocation counts."""
 _OLD_NAMES = {"SLURM_JOB_NUM_NODES": "SLURM_NNODES", "SLURM_JOB_NODELIST": "SLURM_NODELIST"}
+_ITEM = re.compile(r"(?:\[[^\[\]]*\]|[^,\[\]])+")
 _PART = re.compile(r"\[([^\]]*)\]|([^\[\],]+)")
 
 
@@ -63,10 +64,12 @@ def expand(hosts: str) -> Iterator[str]:
         yield from ("".join(choice) for choice in itertools.product(*parts))
 
 
-def _split(hosts: str) -> Iterator[str]:
+def _split(hosts: str) -> list[str]:
     """The items of a list, at the commas outside of brackets."""
-    for item in re.findall(r"(?:\[[^\]]*\]|[^,\[])+|[^,]+", hosts.strip()):
-        yield item.strip()
+    items = _ITEM.findall(hosts.strip())
+    if ",".join(items) != hosts.strip():
+        raise ValueError(hosts)
+    return items
 
 
 def _numbers(ranges: str) -> Iterator[str]:

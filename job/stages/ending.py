@@ -15,10 +15,11 @@ from typing import Any
 
 from job import run_dir as run_dirs
 from job.cluster.group import NodeGroup
-from job.errors import JobError, StopRequested
+from job.errors import COMPLETE, JobError, StopRequested
 from job.reporting.masking import Masker
 from job.run_dir import RunDir
 from job.stages.context import RunContext
+from job.stages.logs import AttemptLogs
 from job.storage.commit import Attempt
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ class Scene:
     name: str
     run_dir: RunDir | None = None
     attempt: Attempt | None = None
+    logs: AttemptLogs | None = None
     group: NodeGroup = field(default_factory=NodeGroup)
     timings: dict[str, float] = field(default_factory=dict)
     masker: Masker = field(default_factory=Masker)
@@ -52,6 +54,17 @@ class Scene:
             yield
         finally:
             self.timings[name] = round(time.monotonic() - started, 3)
+
+
+def finish(scene: Scene) -> None:
+    """The attempt ended well: its logs go to the store, and the other nodes may end too."""
+    _upload_logs(scene)
+    scene.group.end(COMPLETE)
+
+
+def _upload_logs(scene: Scene) -> None:
+    if scene.attempt is not None and scene.logs is not None:
+        scene.logs.upload(scene.attempt, scene.group.node_rank, scene.masker.mask)
 
 
 def report(error: JobError, scene: Scene) -> int:
@@ -120,6 +133,7 @@ def _to_store(error: JobError, scene: Scene, record: dict[str, Any]) -> None:
     attempt = scene.attempt
     if attempt is None or error.exit_code == FENCED:
         return
+    _upload_logs(scene)
     try:
         if not scene.group.is_main:
             attempt.write_part(f"failure-node-{scene.group.node_rank}.json", json.dumps(record, ensure_ascii=False).encode())

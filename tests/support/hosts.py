@@ -114,9 +114,7 @@ def _led(namespace: str, port: int) -> Iterator[None]:
         while not over.is_set():
             with contextlib.suppress(OSError):
                 inner, _ = server.accept()
-                outer = socket.create_connection(("127.0.0.1", port))
-                for source, target in ((inner, outer), (outer, inner)):
-                    threading.Thread(target=_pour, args=(source, target), daemon=True).start()
+                threading.Thread(target=_join, args=(inner, port), daemon=True).start()
 
     thread = threading.Thread(target=accept, daemon=True)
     thread.start()
@@ -137,8 +135,18 @@ def _listening_in(namespace: str, port: int) -> socket.socket:
     return socket.create_server(("127.0.0.1", port))
 
 
+def _join(inner: socket.socket, port: int) -> None:
+    """Lead one connection on, in both directions, to its end."""
+    with inner, socket.create_connection(("127.0.0.1", port)) as outer:
+        back = threading.Thread(target=_pour, args=(outer, inner), daemon=True)
+        back.start()
+        _pour(inner, outer)
+        back.join()
+
+
 def _pour(source: socket.socket, target: socket.socket) -> None:
     with contextlib.suppress(OSError):
         while data := source.recv(1 << 16):
             target.sendall(data)
+    with contextlib.suppress(OSError):
         target.shutdown(socket.SHUT_WR)

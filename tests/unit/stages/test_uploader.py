@@ -20,12 +20,12 @@ def commits(context, monkeypatch):
     tried = Commits()
     real = type(context.attempt).commit_checkpoint
 
-    def commit(attempt, folder, fields, metric=None):
+    def commit(attempt, folder, fields, *more):
         tried.append(fields["step"])
         error = tried.errors.pop(0) if tried.errors else None
         if error:
             raise error
-        return real(attempt, folder, fields, metric)
+        return real(attempt, folder, fields, *more)
 
     monkeypatch.setattr(type(context.attempt), "commit_checkpoint", commit)
     return tried
