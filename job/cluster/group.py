@@ -150,7 +150,7 @@ class LinkedGroup(NodeGroup):
             if self.is_main:
                 self._links.tell(message, but=sender)
         elif kind == "stop":
-            self._stop.relay(str(message["cause"]))
+            self._stop.request(str(message["cause"]), wake=True)
         elif kind == "ended":
             self._ended[sender] = code = int(message["code"])
             if code != COMPLETE and not self._over:

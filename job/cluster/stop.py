@@ -67,17 +67,19 @@ class StopRequest:
         finally:
             self._interruptible = False
 
-    def request(self, cause: str) -> None:
-        """Ask to stop; the first cause counts."""
+    def request(self, cause: str, *, wake: bool = False) -> None:
+        """Ask to stop; the first cause counts.
+
+        Args:
+            cause: who or what asks.
+            wake: from another thread: what may be dropped at any instant in the main thread is dropped.
+        """
         if self.requested_at is None:
             self.requested_at, self.cause = time.monotonic(), cause
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.touch()
-
-    def relay(self, cause: str) -> None:
-        """Ask to stop from another thread: what may be dropped at any instant in the main thread is dropped."""
-        self.request(cause)
-        self._wake()
+        if wake:
+            self._wake()
 
     def fail(self, error: JobError) -> None:
         """Another node ended badly: this one cannot go on.  From any thread; the first error counts."""

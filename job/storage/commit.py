@@ -12,18 +12,17 @@ own, so a crash at any point leaves garbage that nobody reads, and the newest co
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import math
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from job.errors import DeniedError, JobError, UnavailableError, UnusableError
+from job.errors import DeniedError, UnavailableError, UnusableError
 from job.storage import parts, payload, resume
 from job.storage.base import Store
 from job.storage.journal import Journal
@@ -116,7 +115,7 @@ class Attempt(Journal):
             UnavailableError, DeniedError: when the store does not take it; nothing counts, and it may be tried again.
         """
         prefix = self.prefix + _checkpoint(fields["step"])
-        with self._owner_first():
+        with self.uploading():
             if fields.get("num_nodes", 1) > 1:
                 own = hash_tree(folder)
                 payload.upload_files(self.log.store, prefix, folder, own)
@@ -130,13 +129,13 @@ class Attempt(Journal):
 
     def put_part(self, step: int, folder: Path, node: int) -> None:
         """Upload what another node than the main one wrote of a checkpoint; errors as for `commit_checkpoint`."""
-        with self._owner_first():
+        with self.uploading():
             parts.put_part(self.log.store, self.prefix + _checkpoint(step), folder, node)
 
     def publish_model(self, folder: Path, fields: Mapping[str, Any]) -> LogEntry:
         """Upload the finished model; parameters and errors as for `commit_checkpoint`."""
         manifest = payload.make_manifest(folder, "model", fields)
-        with self._owner_first():
+        with self.uploading():
             key = payload.upload(self.log.store, f"{self.prefix}model/", folder, manifest)
         return self._append("published", key, manifest)
 
@@ -171,15 +170,6 @@ class Attempt(Journal):
     def find_resume(self, folder: Path, expected: Mapping[str, Any]) -> ResumePoint | None:
         """Where to continue from, downloaded to ``folder``; see `resume.find_resume`."""
         return resume.find_resume(self.log.store, self.entries, folder, expected)
-
-    @contextlib.contextmanager
-    def _owner_first(self) -> Iterator[None]:
-        """Around an upload: a newer attempt aborts those it finds, and then it is not the store's fault, and trying again would be wrong."""
-        try:
-            yield
-        except JobError:
-            self.check_owner()
-            raise
 
     def _append(self, kind: str, key: str, manifest: Manifest, **fields: Any) -> LogEntry:
         about = {"manifest": key, "manifest_sha256": manifest.sha256(), "size_bytes": manifest.size_bytes}

@@ -95,7 +95,7 @@ def test_another_node_s_failure_ends_interruptible_work_at_once_and_is_no_stop(s
 
 def test_another_node_s_stop_ends_interruptible_work_at_once(stop):
     with stop.listening(), pytest.raises(StopRequested, match="SIGTERM on node 1"), stop.interruptible():
-        threading.Timer(0.05, stop.relay, ("SIGTERM on node 1",)).start()
+        threading.Timer(0.05, stop.request, ("SIGTERM on node 1",), {"wake": True}).start()
         time.sleep(10)
     assert stop.path.exists()
 
@@ -111,5 +111,5 @@ def test_the_first_failure_counts_and_comes_before_a_stop(stop):
 
 
 def test_where_nobody_listens_nobody_is_woken(stop):
-    stop.relay("SIGTERM on node 1")
+    stop.request("SIGTERM on node 1", wake=True)
     assert stop.cause == "SIGTERM on node 1"
