@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from job.cluster.group import NodeGroup
+from job.cluster.meeting import Patience
+from job.cluster.nodes import NodePlace
 from job.cluster.stop import StopRequest
 from job.cluster.supervise import Crew
 from job.cluster.topology import Topology
@@ -150,3 +153,52 @@ def test_being_stopped_is_not_getting_nowhere(settings):
     for _ in range(4):
         start_attempt(settings).stopped()
     assert start_attempt(settings).number == 5
+
+
+class TwoNodes(NodeGroup):
+    """A group of two, seen from one of them: ``nonce`` is what the main node says of the attempt it began."""
+
+    num_nodes = 2
+
+    def __init__(self, node_rank, nonce=""):
+        self.node_rank, self.nonce, self.said = node_rank, nonce, {}
+
+    def exchange(self, topic, value, work=lambda: None):
+        self.said[topic] = value
+        return [self.nonce if topic == "attempt" and self.node_rank else value, value]
+
+
+def crew_of(settings, group):
+    stop = StopRequest(settings.run.dir / "stop")
+    return Crew(RunDir(settings.run.dir), Topology(2, group.node_rank, 1, 1, "cpu"), stop, {}, 30, group=group)
+
+
+def test_one_node_begins_and_the_other_joins(settings, log):
+    main = TwoNodes(0)
+    begun = start.start_attempt(settings, crew_of(settings, main))
+    joined = start.start_attempt(settings, crew_of(settings, TwoNodes(1, main.said["attempt"])))
+    assert (joined.number, joined.nonce) == (begun.number, begun.nonce)
+    assert [entry.kind for entry in log.read()] == ["started"]
+
+
+def test_a_run_that_was_completed_meanwhile_is_so_for_both(settings):
+    start_attempt(settings).complete()
+    main = TwoNodes(0)
+    assert start.start_attempt(settings, crew_of(settings, main)) is None
+    assert start.start_attempt(settings, crew_of(settings, TwoNodes(1, main.said["attempt"]))) is None
+
+
+def test_one_node_meets_nobody(settings, monkeypatch):
+    monkeypatch.setattr(start, "meet", lambda *_: pytest.fail("met"))
+    assert start.gather(settings, crew_of(settings, TwoNodes(0)), NodePlace()).num_nodes == 1
+
+
+def test_several_nodes_meet_unless_the_run_is_complete(settings, monkeypatch):
+    met = []
+    monkeypatch.setattr(start, "meet", lambda *given: met.append(given) or "the group")
+    place, crew = NodePlace(2, 1, "m", 4711), crew_of(settings, TwoNodes(1))
+    assert start.gather(settings, crew, place) == "the group"
+    assert met == [("tiny", place, Patience(900.0, 60.0), crew.stop)]
+    start_attempt(settings).complete()
+    assert start.gather(settings, crew, place) is None
+    assert len(met) == 1
