@@ -1,6 +1,7 @@
-"""One stop request out of many causes: SIGTERM, SIGUSR2, the stop file, a deadline.
+"""One stop request out of many causes: SIGTERM, SIGUSR2, the stop file, a deadline, a stop of another node.
 
-The node process learns of the cause and writes the stop file; workers read nothing but that file.
+The node process learns of the cause and writes the stop file; workers read nothing but that file.  That another node failed
+comes this way too, because it has to reach the main thread wherever it is.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from job.errors import SettingsError, StopRequested
+from job.errors import JobError, SettingsError, StopRequested
 from job.settings.root import Settings
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT)
+WAKE = signal.SIGURG
+"""Sent by a thread of this process to its main thread; ignored wherever nobody listens."""
 
 
 @dataclass
@@ -82,6 +85,9 @@ class StopRequest:
         self.pace = Pace()
         self.requested_at: float | None = None
         self.cause = ""
+        self.failure: JobError | None = None
+        """What ended another node of the run, and thereby this one."""
+        self._listening = False
         self._interruptible = False
 
     @contextlib.contextmanager
@@ -91,10 +97,12 @@ class StopRequest:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
+        before = {number: signal.signal(number, self._on_signal) for number in (*SIGNALS, WAKE)}
+        self._listening = True
         try:
             yield
         finally:
+            self._listening = False
             for number, handler in before.items():
                 signal.signal(number, handler)
 
@@ -108,12 +116,29 @@ class StopRequest:
         finally:
             self._interruptible = False
 
-    def request(self, cause: str) -> None:
-        """Ask to stop; the first cause counts."""
+    def request(self, cause: str, *, wake: bool = False) -> None:
+        """Ask to stop; the first cause counts.
+
+        Args:
+            cause: who or what asks.
+            wake: from another thread: what may be dropped at any instant in the main thread is dropped.
+        """
         if self.requested_at is None:
             self.requested_at, self.cause = time.monotonic(), cause
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.touch()
+        if wake:
+            self._wake()
+
+    def fail(self, error: JobError) -> None:
+        """Another node ended badly: this one cannot go on.  From any thread; the first error counts."""
+        self.failure = self.failure or error
+        self._wake()
+
+    def raise_failure(self) -> None:
+        """Raise what ended another node, when one has ended."""
+        if self.failure is not None:
+            raise self.failure
 
     def seen(self) -> bool:
         """Whether a stop was requested by any cause."""
@@ -124,14 +149,21 @@ class StopRequest:
         return self.requested_at is not None
 
     def check(self) -> None:
-        """Raise `StopRequested` when a stop was requested."""
+        """Raise what ended another node, or `StopRequested` when a stop was requested."""
+        self.raise_failure()
         if self.seen():
             raise StopRequested(
                 f"Stopped on request ({self.cause}); nothing that was trained is lost.", "Start the same run again to continue."
             )
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
-        self.request(signal.Signals(number).name)
+        if number != WAKE:
+            self.request(signal.Signals(number).name)
         if self._interruptible:
             self._interruptible = False
             self.check()
+
+    def _wake(self) -> None:
+        main = threading.main_thread()
+        if self._listening and main.ident is not None:
+            signal.pthread_kill(main.ident, WAKE)

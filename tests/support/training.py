@@ -82,7 +82,7 @@ class OneRank:
     """An engine of one rank; ``sums`` are handed out instead of what other ranks would add."""
 
     def __init__(self, rank=0, world_size=1, sums=()):
-        self.rank, self.world_size, self.is_main = rank, world_size, rank == 0
+        self.rank, self.world_size, self.is_main, self.is_local_main = rank, world_size, rank == 0, rank == 0
         self.device = torch.device("cpu")
         self.accelerator = SimpleNamespace(autocast=contextlib.nullcontext)
         self.seeds, self.lasts, self.barriers = [], [], 0

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from job.cluster.stop import Pace, StopRequest, deadline_of
-from job.errors import SettingsError, StopRequested
+from job.errors import DataError, SettingsError, StopRequested
 from tests.support.environments import load
 
 
@@ -115,3 +115,33 @@ def test_other_threads_listen_to_the_file_alone(stop):
     thread.start()
     thread.join()
     assert handlers == [before]
+
+
+def test_another_node_s_failure_ends_interruptible_work_at_once_and_is_no_stop(stop):
+    with stop.listening(), pytest.raises(DataError, match="node 1"), stop.interruptible():
+        threading.Timer(0.05, stop.fail, (DataError("node 1: row 7"),)).start()
+        time.sleep(10)
+    assert stop.requested_at is None
+    assert not stop.path.exists()
+
+
+def test_another_node_s_stop_ends_interruptible_work_at_once(stop):
+    with stop.listening(), pytest.raises(StopRequested, match="SIGTERM on node 1"), stop.interruptible():
+        threading.Timer(0.05, stop.request, ("SIGTERM on node 1",), {"wake": True}).start()
+        time.sleep(10)
+    assert stop.path.exists()
+
+
+def test_the_first_failure_counts_and_comes_before_a_stop(stop):
+    stop.raise_failure()
+    stop.fail(DataError("first"))
+    stop.fail(DataError("second"))
+    stop.request("SIGTERM")
+    for look in (stop.check, stop.raise_failure):
+        with pytest.raises(DataError, match="first"):
+            look()
+
+
+def test_where_nobody_listens_nobody_is_woken(stop):
+    stop.request("SIGTERM on node 1", wake=True)
+    assert stop.cause == "SIGTERM on node 1"

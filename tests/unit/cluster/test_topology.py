@@ -1,6 +1,7 @@
 import pytest
 
 from job.cluster import topology
+from job.cluster.nodes import NodePlace
 from job.cluster.topology import Topology, WorkerPlace
 from job.errors import SettingsError
 from job.settings.parallel import ParallelSettings
@@ -40,6 +41,14 @@ def test_more_than_there_is(given, cores, gpus, named):
     with pytest.raises(SettingsError, match=named) as caught:
         topology.resolve(ParallelSettings(**given), cores, gpus)
     assert caught.value.hint
+
+
+def test_several_nodes():
+    place = NodePlace(4, 2, "main", 4711)
+    assert topology.resolve(ParallelSettings(), 8, 0, place) == Topology(4, 2, 2, 4, "cpu")
+    assert topology.resolve(ParallelSettings(engine="ddp", workers_per_node=1), 8, 0, place).world_size == 4
+    with pytest.raises(SettingsError, match=r"JOB_PARALLEL__ENGINE=single .* several nodes"):
+        topology.resolve(ParallelSettings(engine="single"), 8, 0, place)
 
 
 def test_cgroup_2(tmp_path):

@@ -222,3 +222,15 @@ def test_waits_with_its_heart_beating_while_uploads_are_behind(tmp_path, monkeyp
         boundary.cross(TrainState(step=5))
     assert len(beats) == 3  # one at the boundary, two while waiting
     assert run.saved == [(5, False)]
+
+
+def test_the_first_worker_of_another_node_saves_its_part(tmp_path):
+    engine = OneRank()
+    engine.is_main = False
+    run = Run(tmp_path, engine=engine, CHECKPOINT__EVERY_STEPS="4")
+    run.train(5)
+    assert run.saved == [(4, False), (5, True)]
+    engine.is_local_main = False
+    other = Run(tmp_path, engine=engine, CHECKPOINT__EVERY_STEPS="4")
+    other.train(5)
+    assert other.saved == []

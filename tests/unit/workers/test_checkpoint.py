@@ -9,7 +9,7 @@ from job.errors import LocalIOError, UnusableError, as_job_error
 from job.run_dir import RunDir
 from job.settings.train import TrainSettings
 from job.workers import checkpoint as checkpoints
-from job.workers.checkpoint import Checkpointer, read_weights, write_weights
+from job.workers.checkpoint import Checkpointer, read_weights, write_node_marker, write_weights
 from job.workers.optimizer import make_optimizer
 from job.workers.state import BestMetric, TrainState, Window
 from tests.support.training import TwoLayers
@@ -222,3 +222,12 @@ def test_a_checkpoint_that_would_fill_the_disk_is_not_begun(node):
     with pytest.raises(LocalIOError, match="bytes free"):
         node.checkpointer.write(TrainState(step=3), spare_bytes=2**60)
     assert not node.run_dir.checkpoints.exists()
+
+
+def test_a_node_that_has_nothing_to_add_leaves_a_marker_that_is_whole_at_once(tmp_path):
+    run_dir = RunDir(tmp_path)
+    folder = write_node_marker(run_dir, 20, rank=4)
+    assert run_dir.finished_checkpoints() == [(20, folder)]
+    assert [path.name for path in folder.iterdir()] == ["node-4.json"]
+    assert run_dirs.read_json(folder / "node-4.json") == {"step": 20, "rank": 4}
+    assert [path.name for path in run_dir.checkpoints.iterdir()] == [folder.name]
