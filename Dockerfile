@@ -1,6 +1,6 @@
-# The job as one image.  `docker build -t finetune-job .` takes torch's CUDA build; for processors alone:
-#   docker build --build-arg EXTRAS=cpu --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cpu -t finetune-job .
-# A private package index is given by `--secret id=uv,src=uv.toml`.  docs/docker.md has the rest.
+# The job as one image.  `docker build -t finetune-job .` takes torch's CUDA build; `--build-arg EXTRAS=cpu` with the address of
+# torch's index for processors as `TORCH_INDEX` takes the small one.  A private package index is given by
+# `--secret id=uv,src=uv.toml`.  docs/docker.md has the rest.
 
 # Any Debian or Ubuntu image with Python 3.11 as `python`, for example one that brings CUDA's compiler.
 ARG BASE_IMAGE=python:3.11-slim
@@ -28,10 +28,7 @@ RUN case "${EXTRAS}" in \
     && apt-get update \
     && apt-get install --yes --no-install-recommends "$@" \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/*
-RUN python -m venv --without-pip /opt/venv \
-    && groupadd --gid 10001 job \
-    && useradd --uid 10001 --gid 10001 --home-dir /work --no-create-home --shell /usr/sbin/nologin job \
-    && install --directory --owner=10001 --group=10001 --mode=0770 /work
+RUN python -m venv --without-pip /opt/venv
 # Byte code is made here: at run time nobody may write it, and without it torch takes seconds longer to import.
 ENV PATH=/opt/venv/bin:${PATH} \
     VIRTUAL_ENV=/opt/venv \
@@ -49,9 +46,10 @@ RUN --mount=type=bind,from=tools,source=/opt/tools/bin/uv,target=/usr/local/bin/
     --mount=type=cache,target=/root/.cache/uv \
     --mount=type=secret,id=uv,target=/etc/uv/uv.toml \
     uv pip install --requirement /opt/requirements.lock
+# Copied, not mounted: buildah mounts an older layer of a stage that it has in its cache.
+COPY --from=tools /wheels /opt/wheels
 RUN --mount=type=bind,from=tools,source=/opt/tools/bin/uv,target=/usr/local/bin/uv \
-    --mount=type=bind,from=tools,source=/wheels,target=/wheels \
-    uv pip install --no-cache --no-index --no-deps /wheels/*.whl
+    uv pip install --no-cache --no-index --no-deps /opt/wheels/*.whl
 
 # Everything of /opt/venv with its licences, as CycloneDX.
 FROM runtime AS materials
@@ -59,6 +57,10 @@ RUN --mount=type=bind,from=tools,source=/opt/tools,target=/opt/tools \
     /opt/tools/bin/cyclonedx-py environment --output-reproducible --output-file /sbom.cdx.json /opt/venv
 
 FROM runtime
+# Like /tmp, /work is for any user: some clusters choose one of their own.
+RUN groupadd --gid 10001 job \
+    && useradd --uid 10001 --gid 10001 --home-dir /work --no-create-home --shell /usr/sbin/nologin job \
+    && install --directory --owner=10001 --group=10001 --mode=1777 /work
 COPY --from=materials /sbom.cdx.json /usr/share/sbom/finetune-job.cdx.json
 # Only /work, /tmp and /dev/shm are written: HOME and every cache lie below /work.
 ENV HOME=/work \

@@ -63,6 +63,8 @@ def inputs(tmp_path_factory):
     tiny.write_model(folder / "model")
     tiny.write_csv(folder / "data/train.csv", tiny.sentences(300))
     tiny.write_csv(folder / "data/test.csv", tiny.sentences(60, seed=7))
+    for path in [folder, *folder.rglob("*")]:
+        path.chmod(0o755)  # read by another user
     return folder
 
 
@@ -99,7 +101,7 @@ def story(image, inputs, network, store):
     places = {"MODEL__URI": "model", "DATA__TRAIN_URI": "data/train.csv", "DATA__TEST_URI": "data/test.csv"}
     places = {name: f"s3://{BUCKET}/inputs/{path}" for name, path in places.items()}
     options = [*HARDENED, OWN_DISK, f"--network={network.name}", *settings(**places, OUTPUT__URI=f"s3://{BUCKET}/runs")]
-    options += variables(store.endpoint.environment())
+    options += networks.reach(store.endpoint)
     told = SimpleNamespace()
     with started(image, options) as container:
         container.wait_for(lambda: kinds(store).count("committed"))

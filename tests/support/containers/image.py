@@ -85,7 +85,7 @@ def _mirror() -> str:
         found = re.search(r"^(?:URIs:|deb)\s+(http\S+)", path.read_text(), re.MULTILINE) if path.exists() else None
         if found:
             return found[1]
-    return "http://deb.debian.org/debian"
+    raise RuntimeError(f"none of {', '.join(map(str, SOURCES))} names a mirror")
 
 
 def _pip_settings() -> dict[str, str]:

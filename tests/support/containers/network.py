@@ -7,14 +7,17 @@ import json
 import select
 import socket
 import socketserver
+import ssl
 import subprocess
+import tempfile
 import threading
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
-from tests.support.containers.podman import podman
-from tests.support.servers.processes import Endpoint
+from tests.support.containers.podman import podman, variables
+from tests.support.servers.processes import Endpoint, certificate
 
 
 @dataclass(frozen=True)
@@ -53,38 +56,56 @@ def ip(*arguments: str) -> None:
 
 @contextlib.contextmanager
 def door(network: Network, server: Endpoint) -> Iterator[Endpoint]:
-    """The server, as containers on the network reach it: what is sent to a port of the host's address is handed on."""
-    scheme, _, place = server.url.partition("://")
+    """The server, as containers on the network reach it: by https at the host's address, handed on to where it listens.
+
+    Its ``ca_bundle`` is a file of this machine, for a container to mount.
+    """
+    place = server.url.partition("://")[2]
     target, _, port = place.partition(":")
+    with tempfile.TemporaryDirectory(prefix="door-") as name:
+        crt, key = certificate(Path(name), network.host)
+        crt.chmod(0o644)
+        crt.parent.chmod(0o755)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(crt, key)
 
-    class Handler(socketserver.BaseRequestHandler):
-        def handle(self) -> None:
-            with socket.create_connection((target, int(port))) as behind:
-                _exchange(self.request, behind)
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                with (
+                    contextlib.suppress(OSError),
+                    context.wrap_socket(self.request, server_side=True) as front,
+                    socket.create_connection((target, int(port))) as behind,
+                ):
+                    _exchange(front, behind)
 
-    class Server(socketserver.ThreadingTCPServer):
-        daemon_threads = True
-        allow_reuse_address = True
+        class Server(socketserver.ThreadingTCPServer):
+            daemon_threads = True
+            allow_reuse_address = True
 
-    with Server((network.host, 0), Handler) as listening:
-        thread = threading.Thread(target=listening.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield replace(server, url=f"{scheme}://{network.host}:{listening.server_address[1]}")
-        finally:
-            listening.shutdown()
-            thread.join()
+        with Server((network.host, 0), Handler) as listening:
+            thread = threading.Thread(target=listening.serve_forever, daemon=True)
+            thread.start()
+            try:
+                yield replace(server, url=f"https://{network.host}:{listening.server_address[1]}", ca_bundle=str(crt))
+            finally:
+                listening.shutdown()
+                thread.join()
 
 
-def _exchange(front: socket.socket, behind: socket.socket) -> None:
-    """Carry bytes both ways until both sides have said all."""
-    other, open_ones = {front: behind, behind: front}, {front, behind}
-    with contextlib.suppress(ConnectionError):
-        while open_ones:
-            for ready in select.select(list(open_ones), [], [])[0]:
-                data = ready.recv(1 << 16)
-                if data:
-                    other[ready].sendall(data)
-                else:
-                    open_ones.discard(ready)
-                    other[ready].shutdown(socket.SHUT_WR)
+def reach(endpoint: Endpoint) -> list[str]:
+    """Options of a container that is to speak to the server behind the door."""
+    inside = "/etc/door.crt"
+    environment = endpoint.environment() | {"AWS_CA_BUNDLE": inside}
+    return [f"--volume={endpoint.ca_bundle}:{inside}:ro", *variables(environment)]
+
+
+def _exchange(front: ssl.SSLSocket, behind: socket.socket) -> None:
+    """Carry bytes both ways until one side has said all."""
+    while True:
+        # What was deciphered already waits in the socket's own buffer, of which the kernel knows nothing.
+        ready = [front] if front.pending() else select.select([front, behind], [], [])[0]
+        for source in ready:
+            data = source.recv(1 << 16)
+            if not data:
+                return
+            (behind if source is front else front).sendall(data)
