@@ -5,9 +5,10 @@ Besides ``settings/root.py`` the only place that reads the environment, always f
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,3 +119,15 @@ def worker_place(environ: Mapping[str, str] | None = None) -> WorkerPlace:
     """The worker's place from the launcher's variables; a process started alone is rank 0 of 1."""
     environ = os.environ if environ is None else environ
     return WorkerPlace(int(environ.get("RANK", "0")), int(environ.get("LOCAL_RANK", "0")), int(environ.get("WORLD_SIZE", "1")))
+
+
+@contextlib.contextmanager
+def named_local_rank(local_rank: int) -> Iterator[None]:
+    """Within, the environment says the worker's local rank: DeepSpeed wants to find it there even if there was no launcher."""
+    before = os.environ.get("LOCAL_RANK")
+    os.environ["LOCAL_RANK"] = str(local_rank)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["LOCAL_RANK"]

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from job.errors import SettingsError
+from job.settings import deepspeed
 from job.settings.checkpoint import CheckpointSettings
 from job.settings.data import DataSettings
 from job.settings.evaluation import EvalSettings
@@ -105,6 +106,7 @@ def load(environ: Mapping[str, str]) -> Settings:
     problems += more + still_more
     try:
         settings = Settings(**_merge(from_file, from_environ))
+        problems += deepspeed.problems(settings)
     except ValidationError as error:
         problems += [_sentence(detail) for detail in error.errors(include_input=False, include_context=False, include_url=False)]
     if problems:

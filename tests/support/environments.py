@@ -1,5 +1,7 @@
 """Environments for tests of the settings: the smallest valid one, and for every variable a second valid value."""
 
+from pathlib import Path
+
 from job.errors import SettingsError
 from job.settings import root
 
@@ -69,6 +71,7 @@ OTHER = {
     "JOB_TRAIN__BATCHING": "length_grouped",
     "JOB_TRAIN__PADDING": "longest",
     "JOB_TRAIN__PRECISION": "fp32",
+    "JOB_TRAIN__TF32": "true",
     "JOB_TRAIN__CLASS_WEIGHTS": "balanced",
     "JOB_TRAIN__DATA_WORKERS": "2",
     "JOB_TRAIN__LOG_EVERY_STEPS": "1",
@@ -88,6 +91,11 @@ OTHER = {
     "JOB_OUTPUT__URI": "s3://bucket/runs",
     "JOB_OUTPUT__FENCE": "off",
     "JOB_PARALLEL__ENGINE": "ddp",
+    "JOB_PARALLEL__ZERO_STAGE": "3",
+    "JOB_PARALLEL__OFFLOAD_OPTIMIZER": "true",
+    "JOB_PARALLEL__OFFLOAD_PARAMETERS": "true",
+    "JOB_PARALLEL__DEEPSPEED_CONFIG": str(Path(__file__).with_name("deepspeed.json")),
+    "JOB_PARALLEL__REPLICA_CHECK_STEPS": "7",
     "JOB_PARALLEL__DEVICE": "cpu",
     "JOB_PARALLEL__WORKERS_PER_NODE": "2",
     "JOB_PARALLEL__THREADS_PER_WORKER": "1",
@@ -101,7 +109,15 @@ OTHER = {
     "JOB_LIMITS__STORE_TIMEOUT_S": "60",
     "JOB_LIMITS__MIN_FREE_BYTES": "0",
 }
-TOGETHER = {"JOB_DATA__HEADER": {"JOB_DATA__COLUMN_NAMES": "text,label"}, "JOB_DATA__COLUMN_NAMES": {"JOB_DATA__HEADER": "false"}}
+_ZERO3 = {"JOB_PARALLEL__ENGINE": "deepspeed", "JOB_PARALLEL__ZERO_STAGE": "3"}
+TOGETHER = {
+    "JOB_DATA__HEADER": {"JOB_DATA__COLUMN_NAMES": "text,label"},
+    "JOB_DATA__COLUMN_NAMES": {"JOB_DATA__HEADER": "false"},
+    "JOB_PARALLEL__ZERO_STAGE": _ZERO3,
+    "JOB_PARALLEL__OFFLOAD_OPTIMIZER": _ZERO3,
+    "JOB_PARALLEL__OFFLOAD_PARAMETERS": _ZERO3,
+    "JOB_PARALLEL__DEEPSPEED_CONFIG": _ZERO3,
+}
 """Values that are only valid with another one beside them."""
 
 

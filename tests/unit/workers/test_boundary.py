@@ -113,7 +113,7 @@ def test_the_main_process_s_clock_decides_for_all(tmp_path, monkeypatch):
     run = Run(tmp_path, engine=engine)
     monkeypatch.setattr(engine, "sum", lambda values: [values[0], 1.0])
     run.boundary.cross(TrainState(step=1))
-    assert (run.saved, engine.barriers) == ([], 1)  # rank 1 writes nothing, and waits for rank 0, which does
+    assert (run.saved, engine.barriers) == ([(1, False)], 1)  # rank 1 saves its part, and waits for rank 0
 
 
 def test_stop_saves_then_raises(tmp_path):
