@@ -5,10 +5,9 @@ Besides ``settings/root.py`` the only place that reads the environment, always f
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,13 +120,21 @@ def worker_place(environ: Mapping[str, str] | None = None) -> WorkerPlace:
     return WorkerPlace(int(environ.get("RANK", "0")), int(environ.get("LOCAL_RANK", "0")), int(environ.get("WORLD_SIZE", "1")))
 
 
-@contextlib.contextmanager
-def named_local_rank(local_rank: int) -> Iterator[None]:
-    """Within, the environment says the worker's local rank: DeepSpeed wants to find it there even if there was no launcher."""
-    before = os.environ.get("LOCAL_RANK")
-    os.environ["LOCAL_RANK"] = str(local_rank)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["LOCAL_RANK"]
+def name_local_rank(local_rank: int) -> None:
+    """Say the worker's local rank in the environment: DeepSpeed looks for it there at any time, also where there was no launcher."""
+    os.environ.setdefault("LOCAL_RANK", str(local_rank))
+
+
+def host_memory(root: Path = Path("/sys/fs/cgroup")) -> int:
+    """Bytes of memory this process may use: the machine's, or the control group's limit (version 2 or 1), whichever is less."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for path in (root / "memory.max", root / "memory" / "memory.limit_in_bytes"):
+        if path.exists() and (limit := path.read_text().strip()).isdigit():
+            return min(total, int(limit))
+    return total
+
+
+def local_world_size(environ: Mapping[str, str] | None = None) -> int:
+    """Workers on this node, as the launcher says."""
+    environ = os.environ if environ is None else environ
+    return int(environ.get("LOCAL_WORLD_SIZE", "1"))

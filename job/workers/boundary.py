@@ -32,7 +32,7 @@ class Work:
     """Writes a checkpoint; called on every rank."""
     steps_per_epoch: int
     must_wait: Callable[[], bool] = lambda: False
-    """Whether as many checkpoints wait for upload as may; asked on the main process only."""
+    """Whether as many checkpoints wait for upload as may; asked on the first worker of each node."""
 
 
 class StopFile:
@@ -124,7 +124,7 @@ class Boundary:
         if state.step == self._saved_step and not state.done:
             return
         # Together: a rank that waited in a collective for a slow upload would run into that collective's time-out.
-        while self._engine.sum([float(self._engine.is_main and self._work.must_wait())])[0] > 0:
+        while self._engine.sum([float(self._engine.is_local_main and self._work.must_wait())])[0] > 0:
             self._beat()
             time.sleep(POLL_S)
         self._work.save(state)

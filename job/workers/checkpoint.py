@@ -5,10 +5,10 @@
     optimizer*.safetensors AdamW's moments by parameter name: one file, or one of each rank (`job.workers.engine.files`)
     best.safetensors       the best weights so far, when they are not the current ones
     metrics.jsonl          the run's metrics up to this step
+    node-<rank>.json       on other nodes than the main one: that there is this checkpoint
 
 A checkpoint is written under a temporary name, flushed to disk and renamed; the node process uploads what has its final name.
-On several nodes each has a folder of its own with what its ranks wrote; only rank 0's holds ``state.json``, and a node whose
-ranks wrote nothing has no folder.
+On several nodes each has a folder of its own with what its ranks wrote; only rank 0's holds ``state.json``.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Checkpointer:
         run_dirs.require_room(self._run_dir.root, self.tensors.num_bytes() + spare_bytes)
         final = self._run_dir.checkpoint(state.step)
         folder = final.with_name(TEMPORARY_PREFIX + final.name)
-        if self._group.local_rank == 0:
+        if self._group.is_local_main:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
         self._group.barrier()
@@ -100,8 +100,10 @@ class Checkpointer:
         self.tensors.write_moments(folder)
         if self._group.is_main:
             self._write_files(folder, state)
+        elif self._group.is_local_main:
+            run_dirs.write_json(folder / f"node-{self._group.rank}.json", {"step": state.step, "rank": self._group.rank})
         self._group.barrier()
-        if self._group.local_rank == 0:
+        if self._group.is_local_main:
             _finish(folder, final)
         self._group.barrier()
         return final
@@ -145,12 +147,8 @@ class Checkpointer:
 
 
 def _finish(folder: Path, final: Path) -> None:
-    """Flush what this node's ranks wrote and give it its final name; nothing where they wrote nothing."""
-    written = list(folder.iterdir())
-    if not written:
-        folder.rmdir()
-        return
-    for path in written:
+    """Flush what this node's ranks wrote and give it its final name."""
+    for path in folder.iterdir():
         flush(path)
     flush(folder)
     folder.rename(final)

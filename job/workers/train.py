@@ -15,17 +15,22 @@ from datasets import Dataset, load_from_disk
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from job import run_dir as run_dirs
+from job.cluster import topology
+from job.errors import SettingsError
 from job.records import PreparedData, TrainResult
 from job.reporting.sinks import MetricsFile
 from job.run_dir import TEMPORARY_PREFIX, RunDir
 from job.settings.root import Settings
 from job.settings.train import TrainSettings
+from job.workers import fit
 from job.workers.batching import OVERHEAD_TOKENS, Cut, Schedule
 from job.workers.boundary import Boundary, StopFile, Work
 from job.workers.checkpoint import Checkpointer, preload
 from job.workers.engine import Engine
 from job.workers.engine.base import num_elements
+from job.workers.engine.group import choose_device, choose_precision
 from job.workers.feed import Feed, Place
+from job.workers.fit import Choice
 from job.workers.loop import Loop, Parts
 from job.workers.optimizer import learning_rate, make_optimizer
 from job.workers.program import Heartbeat, run_program
@@ -53,14 +58,37 @@ class Trainee:
 
 def main(run_dir: RunDir, settings: Settings) -> None:
     """Train from the prepared data and the fetched model or checkpoint; write ``model/`` and ``train.json``."""
+    choice = choose_engine(run_dir, settings)
+    settings = choice.apply(settings)
     engine = Engine.open(settings)
     trainee = build(run_dir, settings, engine)
     if not trainee.state.done:
         train(run_dir, settings, engine, trainee)
     publishable(run_dir, engine, trainee)
     if engine.is_main:
-        describe(engine, trainee).write(run_dir.root / "train.json")
+        describe(engine, trainee, choice).write(run_dir.root / "train.json")
     engine.barrier()
+
+
+def choose_engine(run_dir: RunDir, settings: Settings) -> Choice:
+    """Engine and micro-batch, from the model's size and the memory there is; an engine that was asked for is kept.
+
+    Raises:
+        SettingsError: when there are more processes than a step has examples.
+    """
+    place = topology.worker_place()
+    if place.world_size > settings.train.global_batch_size:
+        raise SettingsError(
+            f"JOB_TRAIN__GLOBAL_BATCH_SIZE gives a step fewer examples than there are processes ({place.world_size}): some would never see one.",
+            f"Raise it to {place.world_size} or more, or run on fewer processes; any number up to the batch size gives the same updates.",
+        )
+    device = choose_device(settings, place)
+    memory = fit.bytes_of(device, topology.local_world_size())
+    where = fit.Place(place.world_size, memory, choose_precision(settings, device))
+    choice = fit.choose(fit.measure(run_dir.input_model, settings.task), where, settings)
+    if place.rank == 0:
+        logger.info("%s", choice.sentence)
+    return choice
 
 
 def build(run_dir: RunDir, settings: Settings, engine: Engine) -> Trainee:
@@ -165,7 +193,7 @@ def publishable(run_dir: RunDir, engine: Engine, trainee: Trainee) -> None:
     scratch.unlink(missing_ok=True)
 
 
-def describe(engine: Engine, trainee: Trainee) -> TrainResult:
+def describe(engine: Engine, trainee: Trainee, choice: Choice) -> TrainResult:
     """The stage's record."""
     state = trainee.state
     trained = state.best_step if trainee.best.name is not None and state.best_step >= 0 else state.step
@@ -176,7 +204,7 @@ def describe(engine: Engine, trainee: Trainee) -> TrainResult:
         best_metric=trainee.best.name or "none",
         best_value=state.best_value,
         num_parameters=sum(num_elements(parameter) for parameter in trainee.model.parameters()),
-        engine=engine.describe(trainee.parts.wrapped),
+        engine={**engine.describe(trainee.parts.wrapped), "choice": choice.as_dict()},
     )
 
 

@@ -85,6 +85,7 @@ class OneRank:
 
     def __init__(self, rank=0, world_size=1, sums=()):
         self.rank, self.local_rank, self.world_size, self.is_main = rank, rank, world_size, rank == 0
+        self.is_local_main = self.local_rank == 0
         self.device, self.precision, self.lockstep = torch.device("cpu"), "fp32", False
         self.accelerator = SimpleNamespace(scaler=None)
         self.settings = SimpleNamespace(train=SimpleNamespace(max_grad_norm=0))

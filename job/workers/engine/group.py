@@ -31,6 +31,7 @@ class Group:
     Attributes:
         rank, local_rank, world_size: place in the group; ``local_rank`` counts on this node.
         is_main: whether this is rank 0, which writes what is written once.
+        is_local_main: whether this is the first worker of its node.
         device: where batches go.
         precision: ``fp32``, ``bf16`` or ``fp16``, resolved.
     """
@@ -40,6 +41,7 @@ class Group:
         self.local_rank = place.local_rank
         self.world_size = place.world_size
         self.is_main = place.rank == 0
+        self.is_local_main = place.local_rank == 0
         self.device = device
         self.precision = precision
 

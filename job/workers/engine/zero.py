@@ -62,13 +62,13 @@ class Zero(Engine):
         return Update(grad_norm, rescaled=usable and not wrapped.was_step_applied() and scale > 1)
 
     def _initialize(self, model: torch.nn.Module, optimizer: Any, config: dict[str, Any]) -> tuple[torch.nn.Module, Any]:
+        topology.name_local_rank(self.local_rank)
         import deepspeed
 
         deepspeed.utils.logger.setLevel(logging.WARNING)
         # A collective over shared memory that is compiled on the spot, where there is a compiler; gloo does without.
         deepspeed.ops.__compatible_ops__[_SHARED_MEMORY] = False
-        with topology.named_local_rank(self.local_rank):
-            wrapped, zero, _, _ = deepspeed.initialize(model=model, optimizer=optimizer, config=config, dist_init_required=False)
+        wrapped, zero, _, _ = deepspeed.initialize(model=model, optimizer=optimizer, config=config, dist_init_required=False)
         return wrapped, zero
 
     def facts(self, wrapped: Any) -> Facts:

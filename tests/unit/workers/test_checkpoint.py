@@ -181,11 +181,12 @@ def test_a_checkpoint_that_would_fill_the_disk_is_not_begun(node):
     assert not node.run_dir.checkpoints.exists()
 
 
-def test_a_node_whose_ranks_wrote_nothing_has_no_folder(node, tmp_path):
+def test_a_node_whose_ranks_have_nothing_to_add_says_that_there_is_a_checkpoint(tmp_path):
     elsewhere = Node(tmp_path / "elsewhere", rank=1)
-    elsewhere.checkpointer._group.local_rank = 0  # rank 1, alone on its node
-    elsewhere.checkpointer.write(TrainState(step=3))
-    assert list(elsewhere.run_dir.checkpoints.iterdir()) == []
+    elsewhere.checkpointer._group.is_local_main = True  # rank 1, alone on its node
+    folder = elsewhere.checkpointer.write(TrainState(step=3))
+    assert [path.name for path in folder.iterdir()] == ["node-1.json"]
+    assert run_dirs.read_json(folder / "node-1.json") == {"step": 3, "rank": 1}
 
 
 def test_preload(node, tmp_path):

@@ -7,10 +7,10 @@ import torch
 from safetensors.torch import load_file
 
 from job import run_dir as run_dirs
-from job.errors import StopRequested
+from job.errors import SettingsError, StopRequested
 from job.run_dir import RunDir
 from job.settings.train import TrainSettings
-from job.workers import train
+from job.workers import fit, train
 from job.workers.batching import Cut, MicroBatch
 from job.workers.checkpoint import Checkpointer
 from job.workers.engine.whole import WholeTensors, write_weights
@@ -131,7 +131,7 @@ def test_a_stop_right_after_continuing_writes_no_second_checkpoint(run_dir, make
 
 @pytest.mark.parametrize(("best", "best_step"), [("accuracy", 3), ("accuracy", -1), (None, -1)])
 def test_the_published_model_is_the_best_or_the_last(run_dir, make, best, best_step):
-    _, engine, trainee = make(TrainState(step=5, best_step=best_step, best_value=0.5 if best_step > 0 else None), best)
+    settings, engine, trainee = make(TrainState(step=5, best_step=best_step, best_value=0.5 if best_step > 0 else None), best)
     better = Published(seed=5)
     write_weights(better, trainee.checkpointer.best)
     expected = (better if best_step > 0 else trainee.model).first.weight.clone()
@@ -140,11 +140,13 @@ def test_the_published_model_is_the_best_or_the_last(run_dir, make, best, best_s
     assert sorted(path.name for path in run_dir.model.iterdir()) == ["model.safetensors", "tokenizer.json"]
     assert torch.equal(load_file(run_dir.model / "model.safetensors")["first.weight"], expected)
 
-    record = train.describe(engine, trainee)
+    choice = fit.choose(fit.ModelSize(10, 10, 1, 1), fit.Place(1, 10**9, "fp32"), settings)
+    record = train.describe(engine, trainee, choice)
     assert (record.step, record.best_step, record.best_metric) == (5, 3 if best_step > 0 else 5, best or "none")
     assert record.epoch == pytest.approx(5 / 3)
     assert record.num_parameters == sum(parameter.numel() for parameter in trainee.model.parameters())
     assert record.engine["wrapped_class"] == "Published"
+    assert record.engine["choice"]["mode"] == "single"
 
 
 def test_fillers_of_a_plan_reach_the_model_with_no_weight(make):
@@ -152,3 +154,18 @@ def test_fillers_of_a_plan_reach_the_model_with_no_weight(make):
     batch = next(iter(train.make_feed(rows(1), make()[0], RowsTask(), OneRank(1, 2))[0].batches))
     assert batch.weights.tolist() == [0.0]
     assert MicroBatch((0,), filler=True).filler
+
+
+def test_the_engine_is_chosen_from_the_model_s_size(run_dir, tmp_path, caplog):
+    tiny.write_model(run_dir.input_model)
+    with caplog.at_level("INFO"):
+        choice = train.choose_engine(run_dir, tiny.settings(tmp_path))
+    assert (choice.mode, choice.micro_batch_tokens) == ("single", 16384)
+    assert "Engine single on 1 process(es)" in caplog.text
+
+
+def test_more_processes_than_examples_of_a_step(run_dir, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "17")
+    with pytest.raises(SettingsError, match=r"JOB_TRAIN__GLOBAL_BATCH_SIZE.*17") as caught:
+        train.choose_engine(run_dir, tiny.settings(tmp_path))
+    assert "17 or more" in caught.value.hint
