@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,11 +67,9 @@ class Engine(Group, ABC):
     """A group that trains.
 
     Attributes:
-        kind: ``single``, ``ddp``, ``zero1``, ``zero2`` or ``zero3``.
         lockstep: whether a forward pass is a collective, so that every rank has to make as many.
     """
 
-    kind: str
     lockstep = False
 
     def __init__(self, group: Group, settings: Settings) -> None:
@@ -139,24 +137,6 @@ class Engine(Group, ABC):
         """
         if self.world_size > 1 and not self.lockstep:
             proof.check_replicas(self, wrapped.parameters())
-
-    @contextlib.contextmanager
-    def autocast(self) -> Iterator[None]:
-        """Around a forward pass of the plain model: the engine's precision."""
-        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
-        with torch.autocast(self.device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None):
-            yield
-
-    def describe(self, wrapped: torch.nn.Module) -> dict[str, Any]:
-        """What runs, for the records."""
-        return {
-            "kind": self.kind,
-            "wrapped_class": type(wrapped).__name__,
-            "world_size": self.world_size,
-            "device": str(self.device),
-            "precision": self.precision,
-            "threads_per_worker": torch.get_num_threads(),
-        }
 
 
 def num_elements(parameter: torch.Tensor) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,10 @@ class Group:
         is_local_main: whether this is the first worker of its node.
         device: where batches go.
         precision: ``fp32``, ``bf16`` or ``fp16``, resolved.
+        kind: what runs on it: ``single``, ``ddp``, ``zero1``, ``zero2`` or ``zero3``.
     """
+
+    kind = "single"
 
     def __init__(self, place: WorkerPlace, device: torch.device, precision: str) -> None:
         self.rank = place.rank
@@ -84,6 +88,24 @@ class Group:
         torch.manual_seed((int(high) << 32) | int(low))
         np.random.seed(int(low))  # noqa: NPY002 - libraries under us draw from the global generator
         random.seed(int(high))
+
+    @contextlib.contextmanager
+    def autocast(self) -> Iterator[None]:
+        """Around a forward pass of the plain model: the engine's precision."""
+        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
+        with torch.autocast(self.device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None):
+            yield
+
+    def describe(self, wrapped: torch.nn.Module) -> dict[str, Any]:
+        """What runs, for the records."""
+        return {
+            "kind": self.kind,
+            "wrapped_class": type(wrapped).__name__,
+            "world_size": self.world_size,
+            "device": str(self.device),
+            "precision": self.precision,
+            "threads_per_worker": torch.get_num_threads(),
+        }
 
 
 def choose_device(settings: Settings, place: WorkerPlace) -> torch.device:

@@ -151,7 +151,7 @@ class SpreadTensors(Tensors):
             Layout(name, torch.float32, tuple(getattr(parameter, "ds_shape", parameter.shape)))
             for name, parameter in self._model.named_parameters()
         ]
-        return parameters + [Layout(name, buffer.dtype, tuple(buffer.shape)) for name, buffer in self._buffers()]
+        return parameters + [Layout(name, buffer.dtype, tuple(buffer.shape)) for name, buffer in _saved_buffers(self._model)]
 
     def _gathered(self) -> Iterator[torch.Tensor]:
         """Every parameter in fp32 and every buffer, one at a time, on the CPU of every rank."""
@@ -166,10 +166,11 @@ class SpreadTensors(Tensors):
                     yield parameter.detach().float().cpu()
             else:
                 yield parameter.detach().float().cpu()
-        for _, buffer in self._buffers():
+        for _, buffer in _saved_buffers(self._model):
             yield buffer.detach().cpu()
 
-    def _buffers(self) -> Iterator[tuple[str, torch.Tensor]]:
-        """Buffers that are saved with a model."""
-        saved = self._model.state_dict().keys()
-        return ((name, buffer) for name, buffer in self._model.named_buffers() if name in saved)
+
+def _saved_buffers(model: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    """Buffers that are saved with a model."""
+    saved = model.state_dict().keys()
+    return ((name, buffer) for name, buffer in model.named_buffers() if name in saved)
