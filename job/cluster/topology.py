@@ -126,3 +126,23 @@ def worker_place(environ: Mapping[str, str] | None = None) -> WorkerPlace:
     """The worker's place from the launcher's variables; a process started alone is rank 0 of 1."""
     environ = os.environ if environ is None else environ
     return WorkerPlace(int(environ.get("RANK", "0")), int(environ.get("LOCAL_RANK", "0")), int(environ.get("WORLD_SIZE", "1")))
+
+
+def name_local_rank(local_rank: int) -> None:
+    """Say the worker's local rank in the environment: DeepSpeed looks for it there at any time, also where there was no launcher."""
+    os.environ.setdefault("LOCAL_RANK", str(local_rank))
+
+
+def host_memory(root: Path = Path("/sys/fs/cgroup")) -> int:
+    """Bytes of memory this process may use: the machine's, or the control group's limit (version 2 or 1), whichever is less."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for path in (root / "memory.max", root / "memory" / "memory.limit_in_bytes"):
+        if path.exists() and (limit := path.read_text().strip()).isdigit():
+            return min(total, int(limit))
+    return total
+
+
+def local_world_size(environ: Mapping[str, str] | None = None) -> int:
+    """Workers on this node, as the launcher says."""
+    environ = os.environ if environ is None else environ
+    return int(environ.get("LOCAL_WORLD_SIZE", "1"))

@@ -63,8 +63,11 @@ class TrainSettings(Group):
     padding: Literal["step", "longest"] = "step"
     """`step`: a step's examples are cut into micro-batches of like length, the update is the same and padding goes; `longest`: in drawn order, each micro-batch padded to its longest."""
 
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Arithmetic of forward and backward. `auto`: bf16 where the device computes it natively, else fp32. Weights and optimizer stay fp32."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Arithmetic of forward and backward. `auto`: bf16 where the device computes it natively, else fp32; `fp16` scales the loss (GPU only). Optimizer and the weights it updates stay fp32."""
+
+    tf32: bool = False
+    """Let GPUs multiply fp32 matrices with 10 bits of mantissa: faster, less exact."""
 
     class_weights: Literal["none", "balanced"] = "none"
     """`balanced` weighs each class by the inverse of its share in the training data (single label only)."""

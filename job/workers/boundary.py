@@ -29,7 +29,7 @@ class Work:
     evaluate: Callable[[TrainState], bool]
     """Evaluates and updates the state; False when a stop request interrupted it."""
     save: Callable[[TrainState], None]
-    """Writes a checkpoint, or a node's part of it; called on the first worker of each node."""
+    """Writes a checkpoint; called on every rank."""
     steps_per_epoch: int
     must_wait: Callable[[], bool] = lambda: False
     """Whether as many checkpoints wait for upload as may; asked on the first worker of each node."""
@@ -127,7 +127,6 @@ class Boundary:
         while self._engine.sum([float(self._engine.is_local_main and self._work.must_wait())])[0] > 0:
             self._beat()
             time.sleep(POLL_S)
-        if self._engine.is_local_main:
-            self._work.save(state)
+        self._work.save(state)
         self._saved_step, self._saved_at = state.step, time.monotonic()
         self._engine.barrier()

@@ -63,8 +63,10 @@ def score(
             model.train(was_training)
             return None
         plan = plan_step(by_length[start : start + size], lengths, engine.world_size, cut)
-        mine = [piece for piece in plan[engine.rank] if not piece.filler]
-        found += [_forward(engine, model, examples, piece) for piece in mine]
+        # Where a forward pass is a collective, every rank makes as many, and what fillers answer is dropped.
+        mine = [piece for piece in plan[engine.rank] if engine.lockstep or not piece.filler]
+        scored = [(piece, _forward(engine, model, examples, piece)) for piece in mine]
+        found += [part for piece, part in scored if not piece.filler]
     model.train(was_training)
     gathered = engine.gather(found)
     return None if gathered is None else _in_order([item for rank in gathered for item in rank], len(lengths))
@@ -73,7 +75,7 @@ def score(
 def _forward(engine: Engine, model: torch.nn.Module, examples: Examples, piece: MicroBatch) -> Part:
     batch = examples.task.collate([examples.dataset[index] for index in piece.indices])
     labels = batch.labels.numpy()
-    with torch.no_grad(), engine.accelerator.autocast():
+    with torch.no_grad(), engine.autocast():
         logits = model(**batch.to(engine.device).inputs).logits
     return piece.indices, logits.float().cpu().numpy(), labels
 

@@ -16,16 +16,22 @@ from datasets import Dataset, load_from_disk
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from job import run_dir as run_dirs
+from job.cluster import topology
+from job.errors import SettingsError
 from job.records import PreparedData, TrainResult
 from job.reporting.sinks import MetricsFile
 from job.run_dir import TEMPORARY_PREFIX, RunDir
 from job.settings.root import Settings
 from job.settings.train import TrainSettings
+from job.workers import fit
 from job.workers.batching import OVERHEAD_TOKENS, Cut, Schedule
 from job.workers.boundary import Boundary, StopFile, Work
-from job.workers.checkpoint import Checkpointer, read_weights, write_node_marker, write_weights
+from job.workers.checkpoint import Checkpointer, preload
 from job.workers.engine import Engine
+from job.workers.engine.base import num_elements
+from job.workers.engine.group import choose_device, choose_precision
 from job.workers.feed import Feed, Place
+from job.workers.fit import Choice
 from job.workers.loop import Loop, Parts
 from job.workers.optimizer import learning_rate, make_optimizer
 from job.workers.program import Heartbeat, run_program
@@ -53,14 +59,37 @@ class Trainee:
 
 def main(run_dir: RunDir, settings: Settings) -> None:
     """Train from the prepared data and the fetched model or checkpoint; write ``model/`` and ``train.json``."""
+    choice = choose_engine(run_dir, settings)
+    settings = choice.apply(settings)
     engine = Engine.open(settings)
     trainee = build(run_dir, settings, engine)
     if not trainee.state.done:
         train(run_dir, settings, engine, trainee)
+    publishable(run_dir, engine, trainee)
     if engine.is_main:
-        publishable(run_dir, trainee)
-        describe(engine, trainee).write(run_dir.root / "train.json")
+        describe(engine, trainee, choice).write(run_dir.root / "train.json")
     engine.barrier()
+
+
+def choose_engine(run_dir: RunDir, settings: Settings) -> Choice:
+    """Engine and micro-batch, from the model's size and the memory there is; an engine that was asked for is kept.
+
+    Raises:
+        SettingsError: when there are more processes than a step has examples.
+    """
+    place = topology.worker_place()
+    if place.world_size > settings.train.global_batch_size:
+        raise SettingsError(
+            f"JOB_TRAIN__GLOBAL_BATCH_SIZE gives a step fewer examples than there are processes ({place.world_size}): some would never see one.",
+            f"Raise it to {place.world_size} or more, or run on fewer processes; any number up to the batch size gives the same updates.",
+        )
+    device = choose_device(settings, place)
+    memory = fit.bytes_of(device, topology.local_world_size())
+    where = fit.Place(place.world_size, memory, choose_precision(settings, device))
+    choice = fit.choose(fit.measure(run_dir.input_model, settings.task), where, settings)
+    if place.rank == 0:
+        logger.info("%s", choice.sentence)
+    return choice
 
 
 def build(run_dir: RunDir, settings: Settings, engine: Engine) -> Trainee:
@@ -74,10 +103,10 @@ def build(run_dir: RunDir, settings: Settings, engine: Engine) -> Trainee:
     model.train()
     feed = make_feed(load_from_disk(str(run_dir.prepared / "train")), settings, task, engine)
     num_steps = total_steps(settings.train, feed.schedule.steps_per_epoch)
-    wrapped = engine.wrap(model)
-    optimizer = make_optimizer(model, settings.train)
+    preload(run_dir, model)
+    wrapped, optimizer = engine.prepare(model, make_optimizer(model, settings.train))
     parts = Parts(wrapped, optimizer, functools.partial(learning_rate, settings.train, num_steps), task, feed)
-    checkpointer = Checkpointer(run_dir, model, optimizer, best)
+    checkpointer = Checkpointer(run_dir, engine.tensors(model, optimizer), engine, best)
     return Trainee(model, tokenizer, parts, restore(run_dir, checkpointer, engine), checkpointer, num_steps, best)
 
 
@@ -102,7 +131,7 @@ def restore(run_dir: RunDir, checkpointer: Checkpointer, engine: Engine) -> Trai
         if engine.is_main:
             run_dir.metrics.unlink(missing_ok=True)
         return TrainState()
-    state = checkpointer.read(run_dir.input_checkpoint, is_main=engine.is_main)
+    state = checkpointer.read(run_dir.input_checkpoint)
     logger.info("continuing after step %d", state.step)
     engine.barrier()
     return state
@@ -122,11 +151,8 @@ def train(run_dir: RunDir, settings: Settings, engine: Engine, trainee: Trainee)
 
     def save(state: TrainState) -> None:
         started = time.monotonic()
-        if engine.is_main:
-            checkpointer.write(state, settings.limits.min_free_bytes)
-            record({"time/checkpoint_save_s": time.monotonic() - started})
-        else:
-            write_node_marker(run_dir, state.step, engine.rank)
+        checkpointer.write(state, settings.limits.min_free_bytes)
+        record({"time/checkpoint_save_s": time.monotonic() - started})
 
     stop = StopFile(engine, run_dir)
 
@@ -134,12 +160,16 @@ def train(run_dir: RunDir, settings: Settings, engine: Engine, trainee: Trainee)
         heartbeat.beat()
         return not stop.agreed()
 
-    def keep_best() -> None:
-        write_weights(trainee.model, checkpointer.best)
-
     examples = Examples(parts.task, load_from_disk(str(run_dir.prepared / "eval")), settings.eval.micro_batch_tokens)
     validation = Validation(
-        engine, settings.eval, trainee.model, examples, trainee.best, keep_going=keep_going, keep_best=keep_best, record=record
+        engine,
+        settings.eval,
+        trainee.model,
+        examples,
+        trainee.best,
+        keep_going=keep_going,
+        keep_best=checkpointer.keep_best,
+        record=record,
     )
     boundary = Boundary(
         engine, settings, stop, Work(validation, save, parts.feed.schedule.steps_per_epoch, checkpointer.must_wait), heartbeat.beat
@@ -150,19 +180,23 @@ def train(run_dir: RunDir, settings: Settings, engine: Engine, trainee: Trainee)
     Loop(engine, settings, parts, state).run(trainee.num_steps, boundary, record)
 
 
-def publishable(run_dir: RunDir, trainee: Trainee) -> None:
+def publishable(run_dir: RunDir, engine: Engine, trainee: Trainee) -> None:
     """Write the model folder that is evaluated and published: the best weights, or the last ones."""
-    if trainee.best.name is not None and trainee.state.best_step >= 0:
-        read_weights(trainee.model, trainee.checkpointer.best)
+    has_best = trainee.best.name is not None and trainee.state.best_step >= 0
+    scratch = run_dir.root / f"{TEMPORARY_PREFIX}last.safetensors"
+    weights = trainee.checkpointer.tensors.publishable(trainee.checkpointer.best if has_best else None, scratch)
+    if not engine.is_main:
+        return
     folder = run_dir.model.with_name(TEMPORARY_PREFIX + run_dir.model.name)
     shutil.rmtree(folder, ignore_errors=True)
-    trainee.model.save_pretrained(folder)
+    trainee.model.save_pretrained(folder, **({} if weights is None else {"state_dict": weights}))
     trainee.tokenizer.save_pretrained(folder)
     shutil.rmtree(run_dir.model, ignore_errors=True)
     folder.rename(run_dir.model)
+    scratch.unlink(missing_ok=True)
 
 
-def describe(engine: Engine, trainee: Trainee) -> TrainResult:
+def describe(engine: Engine, trainee: Trainee, choice: Choice) -> TrainResult:
     """The stage's record."""
     state = trainee.state
     trained = state.best_step if trainee.best.name is not None and state.best_step >= 0 else state.step
@@ -172,8 +206,8 @@ def describe(engine: Engine, trainee: Trainee) -> TrainResult:
         best_step=trained,
         best_metric=trainee.best.name or "none",
         best_value=state.best_value,
-        num_parameters=sum(parameter.numel() for parameter in trainee.model.parameters()),
-        engine=engine.describe(trainee.parts.wrapped),
+        num_parameters=sum(num_elements(parameter) for parameter in trainee.model.parameters()),
+        engine={**engine.describe(trainee.parts.wrapped), "choice": choice.as_dict()},
     )
 
 

@@ -33,7 +33,7 @@ class Validation:
     Attributes:
         model: the plain model on the engine's device.
         keep_going: agreed over the ranks; False abandons the evaluation.
-        keep_best: called on the main process when the current weights are the best so far.
+        keep_best: called on every rank when the current weights are the best so far.
         record: takes the metric record, on the main process.
     """
 
@@ -58,7 +58,7 @@ class Validation:
             improved = state.observe(
                 value, greater_is_better=self.best.greater_is_better, min_delta=self.settings.early_stopping_min_delta
             )
-            if improved and self.engine.is_main:
+            if improved:
                 self.keep_best()
         self.record({f"eval/{name}": value for name, value in metrics.items() if isinstance(value, int | float)})
         return True

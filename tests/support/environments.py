@@ -74,6 +74,7 @@ OTHER = {
     "JOB_TRAIN__BATCHING": "length_grouped",
     "JOB_TRAIN__PADDING": "longest",
     "JOB_TRAIN__PRECISION": "fp32",
+    "JOB_TRAIN__TF32": "true",
     "JOB_TRAIN__CLASS_WEIGHTS": "balanced",
     "JOB_TRAIN__DATA_WORKERS": "2",
     "JOB_TRAIN__LOG_EVERY_STEPS": "1",
@@ -93,6 +94,11 @@ OTHER = {
     "JOB_OUTPUT__URI": "s3://bucket/runs",
     "JOB_OUTPUT__FENCE": "off",
     "JOB_PARALLEL__ENGINE": "ddp",
+    "JOB_PARALLEL__ZERO_STAGE": "3",
+    "JOB_PARALLEL__OFFLOAD_OPTIMIZER": "true",
+    "JOB_PARALLEL__OFFLOAD_PARAMETERS": "true",
+    "JOB_PARALLEL__DEEPSPEED_CONFIG": str(Path(__file__).with_name("deepspeed.json")),
+    "JOB_PARALLEL__REPLICA_CHECK_STEPS": "7",
     "JOB_PARALLEL__DEVICE": "cpu",
     "JOB_PARALLEL__WORKERS_PER_NODE": "2",
     "JOB_PARALLEL__NUM_NODES": "2",
@@ -121,10 +127,15 @@ OTHER = {
     "JOB_SWEEP__VARIANTS_PATH": str(VARIANTS),
     "JOB_SWEEP__INDEX": "1",
 }
+_ZERO3 = {"JOB_PARALLEL__ENGINE": "deepspeed", "JOB_PARALLEL__ZERO_STAGE": "3"}
 TOGETHER = {
     "JOB_DATA__HEADER": {"JOB_DATA__COLUMN_NAMES": "text,label"},
     "JOB_DATA__COLUMN_NAMES": {"JOB_DATA__HEADER": "false"},
     "JOB_SWEEP__VARIANTS_PATH": {"JOB_SWEEP__INDEX": "1"},
+    "JOB_PARALLEL__ZERO_STAGE": _ZERO3,
+    "JOB_PARALLEL__OFFLOAD_OPTIMIZER": _ZERO3,
+    "JOB_PARALLEL__OFFLOAD_PARAMETERS": _ZERO3,
+    "JOB_PARALLEL__DEEPSPEED_CONFIG": _ZERO3,
 }
 """Values that are only valid with another one beside them."""
 

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 
 from job.errors import SettingsError
+from job.workers.engine.base import Engine
+from job.workers.engine.replicas import Replicas
 from job.workers.tasks.base import Batch
 
 FEATURES, CLASSES = 3, 2
@@ -82,10 +84,12 @@ class OneRank:
     """An engine of one rank; ``sums`` are handed out instead of what other ranks would add."""
 
     def __init__(self, rank=0, world_size=1, sums=()):
-        self.rank, self.world_size, self.is_main, self.is_local_main = rank, world_size, rank == 0, rank == 0
-        self.device = torch.device("cpu")
-        self.accelerator = SimpleNamespace(autocast=contextlib.nullcontext)
-        self.seeds, self.lasts, self.barriers = [], [], 0
+        self.rank, self.local_rank, self.world_size, self.is_main = rank, rank, world_size, rank == 0
+        self.is_local_main = self.local_rank == 0
+        self.device, self.precision, self.lockstep = torch.device("cpu"), "fp32", False
+        self.accelerator = SimpleNamespace(scaler=None)
+        self.settings = SimpleNamespace(train=SimpleNamespace(max_grad_norm=0))
+        self.seeds, self.lasts, self.checked, self.barriers = [], [], [], 0
         self._sums = list(sums)
 
     def sum(self, values):
@@ -102,6 +106,17 @@ class OneRank:
 
     def seed(self, *numbers):
         self.seeds.append(numbers)
+
+    autocast = Engine.autocast
+    backward = Replicas.backward
+    update = Replicas.update
+
+    def check_first_step(self, wrapped, mine, step):
+        self.checked.append("first step")
+        assert set(mine) <= set(step)
+
+    def check_replicas(self, wrapped):
+        self.checked.append("replicas")
 
     @contextlib.contextmanager
     def accumulating(self, wrapped, *, last):
