@@ -69,7 +69,7 @@ def run(crew: Crew, program: str, tick: Callable[[], None] = lambda: None, *, sa
     crew.run_dir.clear_program(program)
     watch = _Watch(crew, program, Watchdog(crew.run_dir, program, crew.stall_timeout_s), tick, saves)
     planned = launch.plan(program, crew.run_dir.root, crew.topology, crew.environ, _rendezvous(crew, program))
-    shutdown = {"TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(int(max(1.0, crew.grace_s - crew.stop.lead_s)))}
+    shutdown = {"TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(int(max(1.0, crew.grace_s - crew.stop.pace.lead_s)))}
     process = launch.start(replace(planned, environ={**planned.environ, **shutdown}), crew.run_dir.log(program))
     try:
         ended_for_others = watch.wait(process)

@@ -81,6 +81,7 @@ class Uploader:
         if error is None:
             return
         self._failures += 1
+        self._context.progress.status.upload_failed()
         self._context.stop.raise_failure()
         if error.exit_code in FATAL or isinstance(error, PartError):
             raise error
@@ -100,7 +101,9 @@ class Uploader:
             return
         self._failures = 0
         seconds = time.monotonic() - started
-        self._context.stop.lead_s = max(self._context.stop.lead_s, 2 * seconds)
+        pace = self._context.stop.pace
+        pace.upload_s = max(pace.upload_s, seconds)
+        self._context.progress.status.committed(step, seconds)
         logger.info(
             "checkpoint of step %d %s",
             step,

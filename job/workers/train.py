@@ -6,6 +6,7 @@ import functools
 import logging
 import math
 import shutil
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,10 +121,12 @@ def train(run_dir: RunDir, settings: Settings, engine: Engine, trainee: Trainee)
             metrics.append({"attempt": attempt, "step": state.step, "epoch": epoch, "time_s": state.seconds, **values})
 
     def save(state: TrainState) -> None:
+        started = time.monotonic()
         if engine.is_main:
             checkpointer.write(state, settings.limits.min_free_bytes)
         else:
             write_node_marker(run_dir, state.step, engine.rank)
+        record({"time/checkpoint_save_s": time.monotonic() - started})
 
     stop = StopFile(engine, run_dir)
 

@@ -236,7 +236,7 @@ def test_alone_is_this_node_with_all_its_workers(pair):
 def test_the_launcher_gets_the_grace_that_saving_leaves(crew, monkeypatch):
     started, real = [], launch.start
     monkeypatch.setattr(launch, "start", lambda plan, log: started.append(plan.environ) or real(Launch(("true",), {}), log))
-    crew.stop.lead_s = 12.0
+    crew.stop.pace.upload_s = 6.0
     with pytest.raises(CrashError):
         supervise.run(dataclasses.replace(crew, grace_s=30.0), "train")
     assert started[0]["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"] == "18"
