@@ -155,7 +155,7 @@ class LinkedGroup(NodeGroup):
             self._ended[sender] = code = int(message["code"])
             if code != COMPLETE and not self._over:
                 said = str(message["message"])
-                named = said if said.startswith("Node ") else f"{self.name(sender).capitalize()}: {said}"
+                named = said if said.startswith(("Node ", "On node ")) else f"{self.name(sender).capitalize()}: {said}"
                 self._stop.fail(ERRORS.get(code, CrashError)(named, str(message["hint"])))
             self._board.notify()
 

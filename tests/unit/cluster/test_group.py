@@ -21,6 +21,16 @@ def until(condition, seconds=5.0):
         time.sleep(0.01)
 
 
+def soon(seconds=5.0):
+    """Work while waiting that ends the wait when it takes too long."""
+    end = time.monotonic() + seconds
+
+    def look():
+        assert time.monotonic() < end, "waited in vain"
+
+    return look
+
+
 def connected(silence_s=5.0):
     with socket.create_server(("127.0.0.1", 0)) as server:
         other = socket.create_connection(server.getsockname())
@@ -127,7 +137,7 @@ def test_a_failure_of_one_node_ends_the_others_with_its_code(make, failed):
     for node in others:
         until(lambda node=node: stops[node].failure)
         with pytest.raises(DataError, match=rf"^Node {failed} \(h{failed}\): Row 7 is broken. Repair it.$"):
-            groups[node].exchange("x", 1)
+            groups[node].exchange("x", 1, soon())
 
 
 def test_the_earlier_failure_is_the_runs_but_a_lost_run_is_lost(make):
@@ -145,7 +155,7 @@ def test_a_node_that_vanishes_is_lost_at_once(make):
     (main, other), (stop, _) = make(2)
     other._links.close()
     with pytest.raises(CrashError, match=r"Node 1 \(h1\) is gone"):
-        main.exchange("x", 1)
+        main.exchange("x", 1, soon())
     assert stop.failure
 
 
@@ -153,7 +163,7 @@ def test_a_node_that_says_nothing_is_lost_after_a_while(make, monkeypatch):
     monkeypatch.setattr(module.Links, "_pulse", lambda _: None)
     (main, _), _ = make(2, silence_s=0.1)
     with pytest.raises(CrashError, match="Node 1"):
-        main.exchange("x", 1)
+        main.exchange("x", 1, soon())
 
 
 def test_nodes_that_live_are_not_lost_however_long_it_takes(make):
@@ -176,7 +186,7 @@ def test_a_main_node_that_fails_is_not_done(make):
     (main, other), _ = make(2)
     main.end(93, "No use.")
     with pytest.raises(Exception, match=r"Node 0 \(h0\): No use"):
-        other.wait_for_main()
+        other.wait_for_main(soon())
 
 
 def test_ending_twice_says_it_once(make):
