@@ -15,10 +15,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from job.cluster.alive import SERVICE
 from job.errors import SettingsError, StopRequested
 from job.settings.root import Settings
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT)
+WATCH_EVERY_S = 0.5
+"""Seconds between two looks for a stop file, or the deadline, during work that may be dropped."""
 
 
 @dataclass
@@ -72,16 +75,19 @@ class StopRequest:
     """Whether this attempt is asked to stop, and why.
 
     Args:
-        path: the stop file.
+        path: the stop file, which the workers watch.
         deadline: monotonic time at which the scheduler ends the process; None when unknown.
+        outer: a stop file that the scheduler's script makes, and removes; None where there is no such script.
     """
 
-    def __init__(self, path: Path, deadline: float | None = None) -> None:
+    def __init__(self, path: Path, deadline: float | None = None, outer: Path | None = None) -> None:
         self.path = path
         self.deadline = deadline
+        self._outer = outer
         self.pace = Pace()
         self.requested_at: float | None = None
         self.cause = ""
+        self._listening = False
         self._interruptible = False
 
     @contextlib.contextmanager
@@ -92,21 +98,36 @@ class StopRequest:
             yield
             return
         before = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
+        self._listening = True
         try:
             yield
         finally:
+            self._listening = False
             for number, handler in before.items():
                 signal.signal(number, handler)
 
     @contextlib.contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Work that may be dropped at any instant, such as a download: inside, a signal raises `StopRequested` at once."""
+        """Work that may be dropped at any instant, such as a download: inside, any cause raises `StopRequested` at once."""
         self.check()
         self._interruptible = True
+        over = threading.Event()
+        thread = threading.Thread(target=self._watch, args=(over,), name=f"{SERVICE}stop", daemon=True)
+        if self._listening:
+            thread.start()
         try:
             yield
         finally:
             self._interruptible = False
+            over.set()
+
+    def _watch(self, over: threading.Event) -> None:
+        """Turn a stop file or the deadline into a signal, which alone reaches the main thread wherever it is."""
+        while not over.wait(WATCH_EVERY_S):
+            if self.seen():
+                if self._listening and self._interruptible:
+                    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR2)
+                return
 
     def request(self, cause: str) -> None:
         """Ask to stop; the first cause counts."""
@@ -117,7 +138,7 @@ class StopRequest:
 
     def seen(self) -> bool:
         """Whether a stop was requested by any cause."""
-        if self.requested_at is None and self.path.exists():
+        if self.requested_at is None and (self.path.exists() or (self._outer is not None and self._outer.exists())):
             self.request("the stop file")
         if self.requested_at is None and self.deadline is not None and time.monotonic() + self.pace.lead_s > self.deadline:
             self.request("the end of the allocation")
