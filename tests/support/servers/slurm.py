@@ -53,12 +53,12 @@ SchedulerParameters=sched_interval=1,sched_min_interval=200000,bf_interval=1,bat
 SlurmdParameters=config_overrides
 ReturnToService=2
 SlurmdTimeout=10
-KillWait=20
+KillWait=60
 JobRequeue=1
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 AccountingStorageType=accounting_storage/none
-NodeName=n[1-{nodes}] NodeHostname={host} NodeAddr=127.0.0.1 Port=[{first}-{last}] CPUs=4 RealMemory=4000
+NodeName=n[1-{nodes}] NodeHostname={host} NodeAddr=127.0.0.1 Port=[{first}-{last}] CPUs=1 RealMemory=4000
 PartitionName=low Nodes=n[1-{nodes}] Default=YES MaxTime=30 PriorityTier=1 PreemptMode=REQUEUE GraceTime=30 OverSubscribe=NO
 PartitionName=high Nodes=n[1-{nodes}] MaxTime=30 PriorityTier=10 PreemptMode=OFF
 """
@@ -105,7 +105,9 @@ class Slurm:
     def show(self, job: str) -> dict[str, str]:
         """``scontrol show job``; of an array element under ``<array>_<index>``."""
         said = self.call("scontrol", "--oneliner", "show", "job", job)
-        return dict(re.findall(r"(\S+?)=(.*?)(?= \S+?=|$)", said.strip()))
+        fields = dict(re.findall(r"(\S+?)=(.*?)(?= \S+?=|$)", said.strip()))
+        comment = re.search(r" Comment=(.*?) +StdErr=", said)  # free text, in which something may look like a field
+        return {**fields, "Comment": comment[1] if comment else ""}
 
     def state(self, job: str) -> str:
         return self.show(job)["JobState"]

@@ -1,0 +1,148 @@
+"""Whole runs on a real Slurm, disturbed in every way it has; each ends with the weights of the run that was left alone.
+
+All of them go on at the same time, on a cluster of their own: one run to a node.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+import pytest
+
+from tests.support import parts, slurm_runs
+from tests.support.servers import slurm as slurm_server
+from tests.support.slurm_runs import EVERY, LAST, SWEEP, Site
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    parts.need("Slurm", there=slurm_server.is_installed())
+    with slurm_server.slurm(num_nodes=6) as cluster:
+        made = Site(cluster, tmp_path_factory.mktemp("shared"))
+        made.write_inputs()
+        yield made
+
+
+@pytest.fixture(scope="module")
+def told(site):
+    """What became of each run: of an array of three, of one that lost its node, and of one that was cancelled."""
+    (site.folder / "sweep.txt").write_text("JOB_CHECKPOINT__KEEP=3\n" * 3)
+    sweep = site.submit("sweep", "--time=20", "--signal=B:USR2@60", script=SWEEP, BATCH_SWEEP_FILE=str(site.folder / "sweep.txt"))
+    later = f"squeue -h -j {sweep}_2 >> evaluated; echo done >> evaluated"
+    site.cluster.call(
+        "sbatch", f"--dependency=afterok:{sweep}_2", "--output=/dev/null", f"--wrap={later}", cwd=site.folder
+    )
+    lost, cancelled = site.submit("lost", "--time=20"), site.submit("cancelled", "--time=20")
+    with ThreadPoolExecutor() as pool:
+        waiting = {
+            "alone": pool.submit(site.ended, f"{sweep}_0"),
+            "evicted": pool.submit(evict, site, f"{sweep}_1", "sweep-1"),
+            "limited": pool.submit(let_time_run_out, site, f"{sweep}_2", "sweep-2"),
+            "lost": pool.submit(lose_node, site, lost),
+            "cancelled": pool.submit(cancel, site, cancelled),
+        }
+        return SimpleNamespace(**{name: future.result() for name, future in waiting.items()}, sweep=sweep, job=lost)
+
+
+def evict(site, job, name):
+    """Requeued by hand, then preempted by a partition of higher priority."""
+    frozen = site.frozen(job, name)
+    site.cluster.call("scontrol", "requeue", job)
+    frozen.thaw_when_asked_to_stop(site)
+    frozen = site.frozen(job, name, restarts=1)
+    node = site.cluster.show(job)["BatchHost"]
+    site.cluster.call("sbatch", "-phigh", f"-w{node}", "--output=/dev/null", "--wrap=true", cwd=site.folder)
+    frozen.thaw_when_asked_to_stop(site)
+    return site.ended(job)
+
+
+def let_time_run_out(site, job, name):
+    """The limit comes while it trains: lowered until it does."""
+    frozen = site.frozen(job, name)
+    shown = site.cluster.show(job)
+    hours, minutes, _ = map(int, shown["RunTime"].split(":"))
+    site.cluster.call("scontrol", "update", f"jobid={job}", f"timelimit={60 * hours + minutes + 2}")
+    frozen.thaw_when_asked_to_stop(site)
+    site.running(job, restarts=1)
+    site.cluster.call("scontrol", "update", f"jobid={job}", "timelimit=20")
+    return site.ended(job)
+
+
+def lose_node(site, job):
+    """The daemon of its node dies; the run itself goes on there, and meets its successor's fence."""
+    frozen = site.frozen(job, "lost")
+    site.cluster.kill_daemon(site.cluster.show(job)["BatchHost"])
+    site.running(job, restarts=1)
+    site.wait("the second start", lambda: len(site.entries("lost", "started")) > 1)
+    frozen.signal(slurm_runs.signal.SIGCONT)
+    return site.ended(job)
+
+
+def cancel(site, job):
+    frozen = site.frozen(job, "cancelled")
+    site.cluster.call("scancel", job)
+    frozen.thaw_when_asked_to_stop(site)
+    return site.ended(job)
+
+
+@pytest.mark.parametrize("name", ["sweep-1", "sweep-2", "lost"])
+def test_a_disturbed_run_ends_with_the_weights_of_one_that_was_not(told, site, name):
+    assert site.weights(name) == site.weights("sweep-0")
+    assert len(site.entries(name, "complete")) == 1
+
+
+def test_the_one_that_was_left_alone_started_once(told, site):
+    assert (told.alone["JobState"], told.alone["ExitCode"], told.alone["Restarts"]) == ("COMPLETED", "0:0", "0")
+    assert len(site.entries("sweep-0", "started")) == 1
+
+
+def test_each_element_was_requeued_alone_by_its_own_cause(told, site):
+    """The last element has the array's own number: requeued by that, it would have taken the others along."""
+    assert (told.evicted["JobState"], told.evicted["Restarts"]) == ("COMPLETED", "2")
+    assert (told.limited["JobState"], told.limited["Restarts"]) == ("COMPLETED", "1")
+    assert told.limited["JobId"] == told.sweep
+    log = (site.folder / f"finetune-{told.sweep}_2.log").read_text()
+    assert f"{told.sweep}_2 is requeued after exit 75: Stopped on request after step" in log
+    assert told.limited["Comment"].startswith("exit 0")
+
+
+@pytest.mark.parametrize(("element", "stops"), [(1, 2), (2, 1)])
+def test_nothing_beyond_the_last_commit_was_trained_again(told, site, element, stops):
+    name = f"sweep-{element}"
+    stopped = [entry["step"] for entry in site.entries(name, "stopped")]
+    assert len(stopped) == stops
+    assert stopped == sorted(set(stopped))
+    assert EVERY <= stopped[0] < LAST
+    assert site.starts(f"finetune-{told.sweep}_{element}.log")[1:] == stopped[: len(stopped)]
+    committed = {entry["step"] for entry in site.entries(name, "committed")}
+    assert set(stopped) <= committed
+
+
+def test_the_settings_of_a_line_reach_the_run(told, site):
+    started = site.entries("sweep-1", "started")[0]
+    assert "sweep-1" in str(sorted((site.folder / "store").iterdir()))
+    assert started
+
+
+def test_a_lost_node_s_run_is_fenced_and_leaves_its_successor_alone(told, site):
+    assert (told.lost["JobState"], told.lost["Restarts"]) == ("COMPLETED", "1")
+    log = (site.folder / f"finetune-{told.job}.log").read_text()
+    assert '{"code": 76, "name": "fenced"' in log
+    assert f"{told.job} was ended from outside" in log
+
+
+def test_a_cancelled_run_has_saved_and_is_not_requeued(told, site):
+    assert (told.cancelled["JobState"], told.cancelled["Restarts"]) == ("CANCELLED", "0")
+    (stopped,) = site.entries("cancelled", "stopped")
+    assert stopped["step"] in {entry["step"] for entry in site.entries("cancelled", "committed")}
+    assert site.entries("cancelled", "complete") == []
+
+
+def test_a_later_evaluation_waits_through_the_requeues(told, site):
+    site.wait("the evaluation", (site.folder / "evaluated").exists)
+    assert (site.folder / "evaluated").read_text() == "done\n"
+
+
+def test_nothing_is_left_on_the_nodes_disks_nor_beside_the_logs(told, site):
+    left = {path.name for path in site.cluster.folder.glob("disk/*/*")}
+    assert {name.rpartition("-")[0] for name in left} <= {f"job-{told.job}-0"}, "but for the node that was lost"
+    assert not list(site.folder.glob(f".job-{told.sweep}_*"))
