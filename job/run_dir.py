@@ -117,6 +117,11 @@ def exclusive(run_dir: RunDir) -> Iterator[None]:
         yield
 
 
+def path_of(folder: Path, run_name: str, node_rank: int = 0) -> Path:
+    """The run directory of a node: each has its own, also where several nodes share a file system."""
+    return folder.resolve() / (f"{run_name}.node-{node_rank}" if node_rank else run_name)
+
+
 @dataclass(frozen=True)
 class RunDir:
     """The paths below one run directory.  Nothing else in the job spells a path of it."""

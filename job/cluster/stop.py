@@ -1,6 +1,7 @@
-"""One stop request out of many causes: SIGTERM, SIGUSR2, the stop file, a deadline.
+"""One stop request out of many causes: SIGTERM, SIGUSR2, the stop file, a deadline, a stop of another node.
 
-The node process learns of the cause and writes the stop file; workers read nothing but that file.
+The node process learns of the cause and writes the stop file; workers read nothing but that file.  That another node failed
+comes this way too, because it has to reach the main thread wherever it is.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from types import FrameType
 from typing import Any
 
 from job.cluster.alive import SERVICE
-from job.errors import SettingsError, StopRequested
+from job.errors import JobError, SettingsError, StopRequested
 from job.settings.root import Settings
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT)
+WAKE = signal.SIGURG
+"""Sent by a thread of this process to its main thread; ignored wherever nobody listens."""
 WATCH_EVERY_S = 0.5
 """Seconds between two looks for a stop file, or the deadline, during work that may be dropped."""
 
@@ -87,6 +90,8 @@ class StopRequest:
         self.pace = Pace()
         self.requested_at: float | None = None
         self.cause = ""
+        self.failure: JobError | None = None
+        """What ended another node of the run, and thereby this one."""
         self._listening = False
         self._interruptible = False
 
@@ -97,7 +102,7 @@ class StopRequest:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
+        before = {number: signal.signal(number, self._on_signal) for number in (*SIGNALS, WAKE)}
         self._listening = True
         try:
             yield
@@ -122,11 +127,10 @@ class StopRequest:
             over.set()
 
     def _watch(self, over: threading.Event) -> None:
-        """Turn a stop file or the deadline into a signal, which alone reaches the main thread wherever it is."""
+        """Wake the main thread, wherever it is, for a stop file or the deadline."""
         while not over.wait(WATCH_EVERY_S):
             if self.seen():
-                if self._listening and self._interruptible:
-                    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR2)
+                self._wake()
                 return
 
     def request(self, cause: str) -> None:
@@ -135,6 +139,21 @@ class StopRequest:
             self.requested_at, self.cause = time.monotonic(), cause
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.touch()
+
+    def relay(self, cause: str) -> None:
+        """Ask to stop from another thread: what may be dropped at any instant in the main thread is dropped."""
+        self.request(cause)
+        self._wake()
+
+    def fail(self, error: JobError) -> None:
+        """Another node ended badly: this one cannot go on.  From any thread; the first error counts."""
+        self.failure = self.failure or error
+        self._wake()
+
+    def raise_failure(self) -> None:
+        """Raise what ended another node, when one has ended."""
+        if self.failure is not None:
+            raise self.failure
 
     def seen(self) -> bool:
         """Whether a stop was requested by any cause."""
@@ -145,14 +164,21 @@ class StopRequest:
         return self.requested_at is not None
 
     def check(self) -> None:
-        """Raise `StopRequested` when a stop was requested."""
+        """Raise what ended another node, or `StopRequested` when a stop was requested."""
+        self.raise_failure()
         if self.seen():
             raise StopRequested(
                 f"Stopped on request ({self.cause}); nothing that was trained is lost.", "Start the same run again to continue."
             )
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
-        self.request(signal.Signals(number).name)
+        if number != WAKE:
+            self.request(signal.Signals(number).name)
         if self._interruptible:
             self._interruptible = False
             self.check()
+
+    def _wake(self) -> None:
+        main = threading.main_thread()
+        if self._listening and main.ident is not None:
+            signal.pthread_kill(main.ident, WAKE)

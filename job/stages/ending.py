@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from job import run_dir as run_dirs
+from job.cluster.group import NodeGroup
 from job.errors import JobError, StopRequested
 from job.reporting.masking import Masker
 from job.run_dir import RunDir
@@ -36,6 +37,7 @@ class Scene:
     name: str
     run_dir: RunDir | None = None
     attempt: Attempt | None = None
+    group: NodeGroup = field(default_factory=NodeGroup)
     timings: dict[str, float] = field(default_factory=dict)
     masker: Masker = field(default_factory=Masker)
     termination_log: Path | None = None
@@ -55,7 +57,12 @@ class Scene:
 
 
 def report(error: JobError, scene: Scene) -> int:
-    """Leave the failure record everywhere and return the exit code."""
+    """Tell the other nodes, leave the failure record everywhere and return the exit code.
+
+    Of several nodes' failures the first one that this node knew of counts: the later ones follow from it.
+    """
+    error = scene.group.verdict(error)
+    scene.group.end(error.exit_code, scene.masker.mask(error.message), scene.masker.mask(error.hint))
     if error.exit_code == 70:
         logger.error("unexpected error", exc_info=error.__cause__)
     record = _record(error, scene)
@@ -116,7 +123,9 @@ def _to_store(error: JobError, scene: Scene, record: dict[str, Any]) -> None:
     if attempt is None or error.exit_code == FENCED:
         return
     try:
-        if isinstance(error, StopRequested):
+        if not scene.group.is_main:
+            attempt.write_part(f"failure-node-{scene.group.node_rank}.json", json.dumps(record, ensure_ascii=False).encode())
+        elif isinstance(error, StopRequested):
             attempt.stopped(record)
         else:
             attempt.failed(record)

@@ -7,6 +7,7 @@ from job.cluster import supervise
 from job.errors import UnusableError
 from job.records import FetchedInputs, PreparedData
 from job.settings import resolved
+from job.stages.agreement import agree_on_data
 from job.stages.context import RunContext, digest
 
 
@@ -32,6 +33,7 @@ def prepare(context: RunContext, fetched: FetchedInputs) -> PreparedData:
         "data_fingerprint": digest([prepared.fingerprint, fetched.sources["model"]["sha256"]]),
     }
     run_dirs.write_json(run_dir.identity, identity)
+    agree_on_data(context, identity["data_fingerprint"], fetched.sources)
     if fetched.resumed_step is not None and fetched.resumed_data_fingerprint != identity["data_fingerprint"]:
         raise UnusableError(
             f"The checkpoint of step {fetched.resumed_step} was trained on other data or from another model than this start has fetched.",

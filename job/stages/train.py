@@ -12,13 +12,13 @@ from job.cluster import supervise
 from job.errors import FencedError, JobError, StopRequested
 from job.records import PreparedData, TrainResult
 from job.stages.context import RunContext
-from job.stages.uploader import Uploader
+from job.stages.uploader import DELIVERED, Uploader
 
 logger = logging.getLogger(__name__)
 
 
-def train(context: RunContext, prepared: PreparedData) -> TrainResult:
-    """Train to the end and commit the last checkpoint.
+def train(context: RunContext, prepared: PreparedData) -> TrainResult | None:
+    """Train to the end and commit the last checkpoint; the result on the main node.
 
     Raises:
         StopRequested: after a stop request, when everything trained is committed.
@@ -41,19 +41,24 @@ def train(context: RunContext, prepared: PreparedData) -> TrainResult:
     try:
         supervise.run(context.crew, "train", tick, saves=True)
     except JobError as outcome:
-        _save_what_is_there(uploader, outcome)
+        _save_what_is_there(context, uploader, outcome)
         raise
     uploader.drain()
+    context.group.exchange(DELIVERED, value=True)
     context.progress.done(f"trained {prepared.num_examples['train']} examples")
-    return TrainResult.read(run_dir.root / "train.json")
+    # Written where the model lies.
+    return TrainResult.read(run_dir.root / "train.json") if context.group.is_main else None
 
 
-def _save_what_is_there(uploader: Uploader, outcome: JobError) -> None:
+def _save_what_is_there(context: RunContext, uploader: Uploader, outcome: JobError) -> None:
     """Upload what was finished before training ended badly; only a stop's promise depends on it."""
     if isinstance(outcome, FencedError):
         return
     try:
         uploader.drain()
+        if isinstance(outcome, StopRequested):
+            # Nobody ends as stopped before the main node has committed.
+            context.group.exchange(DELIVERED, value=True)
     except JobError as error:
         if isinstance(outcome, StopRequested):
             raise

@@ -85,6 +85,11 @@ class Journal:
         return f"{self.log.store.uri}/{payload_folder(entry)}".rstrip("/")
 
     @property
+    def prefix(self) -> str:
+        """Where the attempt's own objects lie: nothing else writes there."""
+        return f"{self.log.prefix}attempts/{self.nonce}/"
+
+    @property
     def last_step(self) -> int | None:
         """The step of the newest commit, of any attempt."""
         return next((int(entry["step"]) for entry in reversed(self.entries) if entry.kind == "committed"), None)

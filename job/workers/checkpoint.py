@@ -4,6 +4,7 @@
     model.safetensors      weights, fp32          optimizer.safetensors   AdamW's moments by parameter name
     best.safetensors       the best weights so far, when they are not the current ones
     metrics.jsonl          the run's metrics up to this step
+    node-<rank>.json       on other nodes than the main one: that there is this checkpoint
 
 A checkpoint is written under a temporary name, flushed to disk and renamed; the node process uploads what has its final name.
 """
@@ -47,6 +48,22 @@ def write_weights(model: torch.nn.Module, path: Path) -> None:
 def read_weights(model: torch.nn.Module, path: Path) -> None:
     """Read weights into the plain model; every one of them or an error."""
     load_model(model, str(path), strict=True)
+
+
+def write_node_marker(run_dir: RunDir, step: int, rank: int) -> Path:
+    """Leave a checkpoint's folder on a node that has nothing else to add to it: so its node process knows that there is one.
+
+    Args:
+        run_dir: of this node.
+        step: of the checkpoint.
+        rank: of the first worker of this node.
+    """
+    final = run_dir.checkpoint(step)
+    folder = final.with_name(TEMPORARY_PREFIX + final.name)
+    shutil.rmtree(folder, ignore_errors=True)
+    run_dirs.write_json(folder / f"node-{rank}.json", {"step": step, "rank": rank})
+    folder.rename(final)
+    return final
 
 
 class Checkpointer:

@@ -38,6 +38,7 @@ class Engine:
     Attributes:
         rank, world_size: place in the group.
         is_main: whether this is rank 0, which writes what is written once.
+        is_local_main: whether this is the first worker of its node.
         device: where batches go.
         precision: ``fp32`` or ``bf16``, resolved.
     """
@@ -47,6 +48,7 @@ class Engine:
         self.rank: int = accelerator.process_index
         self.world_size: int = accelerator.num_processes
         self.is_main: bool = accelerator.is_main_process
+        self.is_local_main: bool = accelerator.is_local_main_process
         self.device: torch.device = accelerator.device
         self.precision = "bf16" if accelerator.mixed_precision == "bf16" else "fp32"
         self._asked = settings.parallel.engine

@@ -23,7 +23,7 @@ from job.settings.root import Settings
 from job.settings.train import TrainSettings
 from job.workers.batching import OVERHEAD_TOKENS, Cut, Schedule
 from job.workers.boundary import Boundary, StopFile, Work
-from job.workers.checkpoint import Checkpointer, read_weights, write_weights
+from job.workers.checkpoint import Checkpointer, read_weights, write_node_marker, write_weights
 from job.workers.engine import Engine
 from job.workers.feed import Feed, Place
 from job.workers.loop import Loop, Parts
@@ -121,6 +121,9 @@ def train(run_dir: RunDir, settings: Settings, engine: Engine, trainee: Trainee)
             metrics.append({"attempt": attempt, "step": state.step, "epoch": epoch, "time_s": state.seconds, **values})
 
     def save(state: TrainState) -> None:
+        if not engine.is_main:
+            write_node_marker(run_dir, state.step, engine.rank)
+            return
         started = time.monotonic()
         checkpointer.write(state, settings.limits.min_free_bytes)
         record({"time/checkpoint_save_s": time.monotonic() - started})

@@ -28,9 +28,7 @@ def told(site):
     (site.folder / "sweep.txt").write_text("JOB_CHECKPOINT__KEEP=3\n" * 3)
     sweep = site.submit("sweep", "--time=20", "--signal=B:USR2@60", script=SWEEP, BATCH_SWEEP_FILE=str(site.folder / "sweep.txt"))
     later = f"squeue -h -j {sweep}_2 >> evaluated; echo done >> evaluated"
-    site.cluster.call(
-        "sbatch", f"--dependency=afterok:{sweep}_2", "--output=/dev/null", f"--wrap={later}", cwd=site.folder
-    )
+    site.cluster.call("sbatch", f"--dependency=afterok:{sweep}_2", "--output=/dev/null", f"--wrap={later}", cwd=site.folder)
     lost, cancelled = site.submit("lost", "--time=20"), site.submit("cancelled", "--time=20")
     with ThreadPoolExecutor() as pool:
         waiting = {

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import pytest
 
+from job.cluster.stop import StopRequest
+from job.cluster.supervise import Crew
+from job.cluster.topology import Topology
 from job.errors import HopelessError, SettingsError, UnusableError
+from job.run_dir import RunDir
 from job.settings import resolved
 from job.stages import start
-from job.stages.start import start_attempt
 from job.storage.commit import RunLog
 from job.storage.local import LocalStore
 from tests.support import tiny
@@ -22,6 +25,12 @@ def probed(monkeypatch):
 
     monkeypatch.setattr(start, "probe", lambda store, name: asked.append(name) or Sound())
     return asked
+
+
+def start_attempt(settings):
+    """A start on one node."""
+    stop = StopRequest(settings.run.dir / "stop")
+    return start.start_attempt(settings, Crew(RunDir(settings.run.dir), Topology(1, 0, 1, 1, "cpu"), stop, {}, 30))
 
 
 @pytest.fixture
@@ -136,11 +145,11 @@ def test_a_run_that_is_always_stopped_too_early_is_given_up(tmp_path):
 
 def test_a_run_that_gets_nowhere_is_given_up(settings, log):
     for _ in range(3):
-        attempt = start.start_attempt(settings)
+        attempt = start_attempt(settings)
         attempt.failed({"code": 70, "message": "a bug"})
     before = log.read()
     with pytest.raises(HopelessError, match="last 3 attempts") as caught:
-        start.start_attempt(settings)
+        start_attempt(settings)
     assert caught.value.exit_code == 93
     assert "failure records" in caught.value.hint
     assert log.read() == before
@@ -148,5 +157,5 @@ def test_a_run_that_gets_nowhere_is_given_up(settings, log):
 
 def test_being_stopped_is_not_getting_nowhere(settings):
     for _ in range(4):
-        start.start_attempt(settings).stopped()
-    assert start.start_attempt(settings).number == 5
+        start_attempt(settings).stopped()
+    assert start_attempt(settings).number == 5
