@@ -60,9 +60,9 @@ def swift() -> Iterator[Endpoint]:
 
 @pytest.fixture(scope="session")
 def slurm() -> Iterator[slurm_server.Slurm]:
-    """A cluster of four nodes."""
+    """A cluster of eight nodes, one of which a test may have switched off."""
     parts.need("Slurm", there=slurm_server.is_installed())
-    with slurm_server.slurm() as cluster:
+    with slurm_server.slurm(num_nodes=8) as cluster:
         yield cluster
 
 

@@ -1,44 +1,43 @@
 """Whole runs on a real Slurm, disturbed in every way it has; each ends with the weights of the run that was left alone.
 
-All of them go on at the same time, on a cluster of their own: one run to a node.
+All of them go on at the same time, one run to a node, or to two.
 """
 
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
 
-from tests.support import parts, slurm_runs
-from tests.support.servers import slurm as slurm_server
 from tests.support.slurm_runs import EVERY, LAST, SWEEP, Site
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    parts.need("Slurm", there=slurm_server.is_installed())
-    with slurm_server.slurm(num_nodes=6) as cluster:
-        made = Site(cluster, tmp_path_factory.mktemp("shared"))
-        made.write_inputs()
-        yield made
+def site(slurm, tmp_path_factory):
+    made = Site(slurm, tmp_path_factory.mktemp("shared"))
+    made.write_inputs()
+    return made
 
 
 @pytest.fixture(scope="module")
 def told(site):
-    """What became of each run: of an array of three, of one that lost its node, and of one that was cancelled."""
+    """What became of each run: an array of three, one on two nodes, one that lost its node, and one that was cancelled."""
     (site.folder / "sweep.txt").write_text("JOB_CHECKPOINT__KEEP=3\n" * 3)
     sweep = site.submit("sweep", "--time=20", "--signal=B:USR2@60", script=SWEEP, BATCH_SWEEP_FILE=str(site.folder / "sweep.txt"))
     later = f"squeue -h -j {sweep}_2 >> evaluated; echo done >> evaluated"
     site.cluster.call("sbatch", f"--dependency=afterok:{sweep}_2", "--output=/dev/null", f"--wrap={later}", cwd=site.folder)
+    two = site.submit("two", "--time=20", "--nodes=2", PARALLEL__WORKERS_PER_NODE="1")
     lost, cancelled = site.submit("lost", "--time=20"), site.submit("cancelled", "--time=20")
     with ThreadPoolExecutor() as pool:
         waiting = {
             "alone": pool.submit(site.ended, f"{sweep}_0"),
             "evicted": pool.submit(evict, site, f"{sweep}_1", "sweep-1"),
             "limited": pool.submit(let_time_run_out, site, f"{sweep}_2", "sweep-2"),
+            "two": pool.submit(interrupt, site, two),
             "lost": pool.submit(lose_node, site, lost),
             "cancelled": pool.submit(cancel, site, cancelled),
         }
-        return SimpleNamespace(**{name: future.result() for name, future in waiting.items()}, sweep=sweep, job=lost)
+        return SimpleNamespace(**{name: future.result() for name, future in waiting.items()}, sweep=sweep, job=lost, pair=two)
 
 
 def evict(site, job, name):
@@ -65,13 +64,22 @@ def let_time_run_out(site, job, name):
     return site.ended(job)
 
 
+def interrupt(site, job):
+    """Stopped as the time limit would stop it: by a signal to the batch shell, and the stop file that all nodes look for."""
+    frozen = site.frozen(job, "two")
+    site.cluster.call("scancel", "--batch", "--signal=USR2", job)
+    frozen.thaw_when_asked_to_stop(site)
+    site.running(job, restarts=1)
+    return site.ended(job)
+
+
 def lose_node(site, job):
     """The daemon of its node dies; the run itself goes on there, and meets its successor's fence."""
     frozen = site.frozen(job, "lost")
     site.cluster.kill_daemon(site.cluster.show(job)["BatchHost"])
     site.running(job, restarts=1)
     site.wait("the second start", lambda: len(site.entries("lost", "started")) > 1)
-    frozen.signal(slurm_runs.signal.SIGCONT)
+    frozen.signal(signal.SIGCONT)
     return site.ended(job)
 
 
@@ -82,7 +90,7 @@ def cancel(site, job):
     return site.ended(job)
 
 
-@pytest.mark.parametrize("name", ["sweep-1", "sweep-2", "lost"])
+@pytest.mark.parametrize("name", ["sweep-1", "sweep-2", "two", "lost"])
 def test_a_disturbed_run_ends_with_the_weights_of_one_that_was_not(told, site, name):
     assert site.weights(name) == site.weights("sweep-0")
     assert len(site.entries(name, "complete")) == 1
@@ -103,22 +111,21 @@ def test_each_element_was_requeued_alone_by_its_own_cause(told, site):
     assert told.limited["Comment"].startswith("exit 0")
 
 
-@pytest.mark.parametrize(("element", "stops"), [(1, 2), (2, 1)])
-def test_nothing_beyond_the_last_commit_was_trained_again(told, site, element, stops):
-    name = f"sweep-{element}"
+@pytest.mark.parametrize(("name", "stops"), [("sweep-1", 2), ("sweep-2", 1), ("two", 1)])
+def test_nothing_beyond_the_last_commit_was_trained_again(told, site, name, stops):
+    log = f"finetune-{told.pair}.log" if name == "two" else f"finetune-{told.sweep}_{name[-1]}.log"
     stopped = [entry["step"] for entry in site.entries(name, "stopped")]
     assert len(stopped) == stops
     assert stopped == sorted(set(stopped))
     assert EVERY <= stopped[0] < LAST
-    assert site.starts(f"finetune-{told.sweep}_{element}.log")[1:] == stopped[: len(stopped)]
+    assert site.starts(log)[1:] == stopped
     committed = {entry["step"] for entry in site.entries(name, "committed")}
     assert set(stopped) <= committed
 
 
-def test_the_settings_of_a_line_reach_the_run(told, site):
-    started = site.entries("sweep-1", "started")[0]
-    assert "sweep-1" in str(sorted((site.folder / "store").iterdir()))
-    assert started
+def test_two_nodes_are_one_run(told, site):
+    assert (told.two["JobState"], told.two["Restarts"], told.two["NumNodes"]) == ("COMPLETED", "1", "2")
+    assert len(site.entries("two", "started")) == 2
 
 
 def test_a_lost_node_s_run_is_fenced_and_leaves_its_successor_alone(told, site):

@@ -59,8 +59,8 @@ PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 AccountingStorageType=accounting_storage/none
 NodeName=n[1-{nodes}] NodeHostname={host} NodeAddr=127.0.0.1 Port=[{first}-{last}] CPUs=1 RealMemory=4000
-PartitionName=low Nodes=n[1-{nodes}] Default=YES MaxTime=30 PriorityTier=1 PreemptMode=REQUEUE GraceTime=30 OverSubscribe=NO
-PartitionName=high Nodes=n[1-{nodes}] MaxTime=30 PriorityTier=10 PreemptMode=OFF
+PartitionName=low Nodes=n[1-{nodes}] Default=YES MaxTime=INFINITE PriorityTier=1 PreemptMode=REQUEUE GraceTime=30 OverSubscribe=NO
+PartitionName=high Nodes=n[1-{nodes}] MaxTime=INFINITE PriorityTier=10 PreemptMode=OFF
 """
 _NODE = """
 mount --bind {folder}/hosts /etc/hosts
