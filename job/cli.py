@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from job.cluster import alive
@@ -57,6 +58,7 @@ def _parser() -> _Parser:
         command=_alive
     )
     commands.add_parser("check", help="check the settings and do nothing else").set_defaults(command=_check)
+    _add_submit(commands.add_parser("submit", help="hand the job to Kubernetes, Slurm or Docker; prints what it would send"))
     settings = commands.add_parser("settings", help="print every setting, or those in force")
     settings.add_argument(
         "--format",
@@ -66,6 +68,18 @@ def _parser() -> _Parser:
     )
     settings.set_defaults(command=_settings)
     return parser
+
+
+def _add_submit(submit: argparse.ArgumentParser) -> None:
+    submit.add_argument("target", choices=("kubernetes", "slurm", "docker"), help="where the job shall run")
+    submit.add_argument(
+        "--settings", type=Path, required=True, metavar="FILE", help="lines NAME=value: JOB_* for the job, SUBMIT_* for this"
+    )
+    action = submit.add_mutually_exclusive_group()
+    action.add_argument("--apply", action="store_true", help="send it, through kubectl, sbatch, docker or podman")
+    action.add_argument("--diff", action="store_true", help="show what differs from what runs")
+    action.add_argument("--output", type=Path, metavar="FOLDER", help="kubernetes: write the filled-in k8s/ there")
+    submit.set_defaults(command=_submit)
 
 
 def _run(_: argparse.Namespace, environ: Mapping[str, str]) -> int:
@@ -85,6 +99,20 @@ def _demo(_: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from job.demo import run
 
     return run.main(environ)
+
+
+def _submit(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from job.submit import request, send
+
+    asked = request.read(arguments.settings)
+    if arguments.output is not None and arguments.target == "kubernetes":
+        answer = send.export(asked, arguments.output)
+    elif arguments.apply:
+        answer = send.apply(asked, arguments.target, environ)
+    else:
+        answer = (send.diff if arguments.diff else send.show)(asked, arguments.target)
+    print(answer.text.rstrip())
+    return answer.exit_code
 
 
 def _alive(_: argparse.Namespace, environ: Mapping[str, str]) -> int:

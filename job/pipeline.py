@@ -6,7 +6,7 @@ import contextlib
 import logging
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from job import run_dir as run_dirs
@@ -16,7 +16,7 @@ from job.cluster.stop import StopRequest, deadline_of
 from job.cluster.supervise import Crew
 from job.errors import COMPLETE, JobError, as_job_error
 from job.records import PublishedRun
-from job.reporting import logs, summary
+from job.reporting import kubeflow, logs, prometheus, summary
 from job.reporting.masking import Masker
 from job.reporting.progress import Progress
 from job.run_dir import RunDir
@@ -101,14 +101,31 @@ def _run(settings: Settings, start: Start, scene: ending.Scene) -> int:
         scene.group.end(COMPLETE)
         return COMPLETE
     scene.attempt = attempt
+    logs.add_context(attempt=attempt.number, node=shape.node_rank)
+    run_dirs.write_json(run_dir.attempt, {"number": attempt.number, "nonce": attempt.nonce})
     context = RunContext(settings, run_dir, attempt, crew, Progress(sys.stderr, settings.run.log_format))
-    published = _stages(context, scene)
+    with _watched(context, start.environ):
+        published = _stages(context, scene)
     scene.group.end(COMPLETE)
     if published is not None:
         with contextlib.suppress(OSError):  # nobody may be listening any more; the run is complete all the same
             sys.stdout.write(summary.render(published, run_dir.report))
             sys.stdout.flush()
     return COMPLETE
+
+
+@contextlib.contextmanager
+def _watched(context: RunContext, environ: Mapping[str, str]) -> Iterator[None]:
+    """Whoever wants to know where the attempt stands is told while inside."""
+    settings, status = context.settings, context.progress.status
+    labels = {"run": settings.run.name, "node": str(context.crew.topology.node_rank)}
+    service = alive.SERVICE
+    with (
+        prometheus.exported(settings.metrics, status, labels, service),
+        kubeflow.told(kubeflow.Trainer.of(environ), status, f"{service}kubeflow"),
+        status.noting_the_end(),
+    ):
+        yield
 
 
 def _stages(context: RunContext, scene: ending.Scene) -> PublishedRun | None:

@@ -26,7 +26,6 @@ def train(context: RunContext, prepared: PreparedData) -> TrainResult | None:
         HopelessError: training diverged.
     """
     run_dir = context.run_dir
-    run_dirs.write_json(run_dir.attempt, {"number": context.attempt.number, "nonce": context.attempt.nonce})
     uploader = Uploader(context)
     tail = MetricsTail(run_dir.metrics)
 

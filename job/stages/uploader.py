@@ -82,6 +82,7 @@ class Uploader:
             return
         self._failures += 1
         self._context.stop.raise_failure()
+        self._context.progress.status.upload_failed()
         if error.exit_code in FATAL or isinstance(error, PartError):
             raise error
         limit = self._context.settings.checkpoint.max_failed_uploads
@@ -102,6 +103,7 @@ class Uploader:
         seconds = time.monotonic() - started
         pace = self._context.stop.pace
         pace.upload_s = max(pace.upload_s, seconds)
+        self._context.progress.status.committed(step, seconds)
         logger.info(
             "checkpoint of step %d %s",
             step,

@@ -3,13 +3,17 @@
 All of them go on at the same time, one run to a node, or to two.
 """
 
+import json
 import signal
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
 
-from tests.support.slurm_runs import EVERY, LAST, SWEEP, Site
+from tests.support import parts
+from tests.support.containers import podman
+from tests.support.slurm_runs import EVERY, LAST, ROOT, SWEEP, Site
 
 
 @pytest.fixture(scope="module")
@@ -23,21 +27,38 @@ def site(slurm, tmp_path_factory):
 def told(site):
     """What became of each run: an array of three, one on two nodes, one that lost its node, and one that was cancelled."""
     (site.folder / "sweep.txt").write_text("JOB_CHECKPOINT__KEEP=3\n" * 3)
-    sweep = site.submit("sweep", "--time=20", "--signal=B:USR2@60", script=SWEEP, BATCH_SWEEP_FILE=str(site.folder / "sweep.txt"))
+    sweep = site.submit(
+        "sweep", "--time=20", "--signal=B:USR2@60", script=SWEEP, SWEEP__VARIANTS_PATH=str(site.folder / "sweep.txt")
+    )
     later = f"squeue -h -j {sweep}_2 >> evaluated; echo done >> evaluated"
     site.cluster.call("sbatch", f"--dependency=afterok:{sweep}_2", "--output=/dev/null", f"--wrap={later}", cwd=site.folder)
     two = site.submit("two", "--time=20", "--nodes=2", PARALLEL__WORKERS_PER_NODE="1")
+    contained = site.submit("contained", "--time=20", **in_podman(site))
     lost, cancelled = site.submit("lost", "--time=20"), site.submit("cancelled", "--time=20")
     with ThreadPoolExecutor() as pool:
         waiting = {
             "alone": pool.submit(site.ended, f"{sweep}_0"),
             "evicted": pool.submit(evict, site, f"{sweep}_1", "sweep-1"),
             "limited": pool.submit(let_time_run_out, site, f"{sweep}_2", "sweep-2"),
-            "two": pool.submit(interrupt, site, two),
+            "two": pool.submit(interrupt, site, two, "two"),
+            "contained": pool.submit(interrupt, site, contained, "contained"),
             "lost": pool.submit(lose_node, site, lost),
             "cancelled": pool.submit(cancel, site, cancelled),
         }
-        return SimpleNamespace(**{name: future.result() for name, future in waiting.items()}, sweep=sweep, job=lost, pair=two)
+        return SimpleNamespace(**{name: future.result() for name, future in waiting.items()}, sweep=sweep, job=lost)
+
+
+def in_podman(site):
+    """The job in a container of podman's whose file system is a copy-on-write view of this machine's: no image has to be built."""
+    parts.need("podman", there=podman.is_installed())
+    entry = f'--entrypoint=["{sys.executable}","-m","job"]'
+    return {
+        "BATCH_CONTAINER": "podman",
+        "BATCH_IMAGE": "/:O",
+        "BATCH_CONTAINER_ARGS": f"--rootfs --workdir={ROOT} {entry}",
+        "BATCH_MOUNTS": str(site.folder),
+        "CONTAINERS_CONF": str(podman.configuration()),
+    }
 
 
 def evict(site, job, name):
@@ -64,9 +85,9 @@ def let_time_run_out(site, job, name):
     return site.ended(job)
 
 
-def interrupt(site, job):
+def interrupt(site, job, name):
     """Stopped as the time limit would stop it: by a signal to the batch shell, and the stop file that all nodes look for."""
-    frozen = site.frozen(job, "two")
+    frozen = site.frozen(job, name)
     site.cluster.call("scancel", "--batch", "--signal=USR2", job)
     frozen.thaw_when_asked_to_stop(site)
     site.running(job, restarts=1)
@@ -80,7 +101,11 @@ def lose_node(site, job):
     site.running(job, restarts=1)
     site.wait("the second start", lambda: len(site.entries("lost", "started")) > 1)
     frozen.signal(signal.SIGCONT)
-    return site.ended(job)
+    shown = site.ended(job)
+    failure = site.wait(
+        "the end of the old one", lambda: path.read_text() if (path := frozen.seen_at / "failure.json").exists() else ""
+    )
+    return {**shown, "failure": failure}
 
 
 def cancel(site, job):
@@ -90,7 +115,7 @@ def cancel(site, job):
     return site.ended(job)
 
 
-@pytest.mark.parametrize("name", ["sweep-1", "sweep-2", "two", "lost"])
+@pytest.mark.parametrize("name", ["sweep-1", "sweep-2", "two", "contained", "lost"])
 def test_a_disturbed_run_ends_with_the_weights_of_one_that_was_not(told, site, name):
     assert site.weights(name) == site.weights("sweep-0")
     assert len(site.entries(name, "complete")) == 1
@@ -111,16 +136,23 @@ def test_each_element_was_requeued_alone_by_its_own_cause(told, site):
     assert told.limited["Comment"].startswith("exit 0")
 
 
-@pytest.mark.parametrize(("name", "stops"), [("sweep-1", 2), ("sweep-2", 1), ("two", 1)])
+@pytest.mark.parametrize(("name", "stops"), [("sweep-1", 2), ("sweep-2", 1), ("two", 1), ("contained", 1)])
 def test_nothing_beyond_the_last_commit_was_trained_again(told, site, name, stops):
-    log = f"finetune-{told.pair}.log" if name == "two" else f"finetune-{told.sweep}_{name[-1]}.log"
+    number = told.sweep + f"_{name[-1]}" if name.startswith("sweep") else vars(told)[name]["JobId"]
+    log = f"finetune-{number}.log"
     stopped = [entry["step"] for entry in site.entries(name, "stopped")]
     assert len(stopped) == stops
     assert stopped == sorted(set(stopped))
     assert EVERY <= stopped[0] < LAST
-    assert site.starts(log)[1:] == stopped
+    assert site.continued_at(log) == set(stopped)
     committed = {entry["step"] for entry in site.entries(name, "committed")}
     assert set(stopped) <= committed
+
+
+def test_a_container_has_heard_of_the_stop(told, site):
+    assert (told.contained["JobState"], told.contained["Restarts"]) == ("COMPLETED", "1")
+    log = (site.folder / f"finetune-{told.contained['JobId']}.log").read_text()
+    assert "Stopped on request after step" in log
 
 
 def test_two_nodes_are_one_run(told, site):
@@ -130,9 +162,8 @@ def test_two_nodes_are_one_run(told, site):
 
 def test_a_lost_node_s_run_is_fenced_and_leaves_its_successor_alone(told, site):
     assert (told.lost["JobState"], told.lost["Restarts"]) == ("COMPLETED", "1")
-    log = (site.folder / f"finetune-{told.job}.log").read_text()
-    assert '{"code": 76, "name": "fenced"' in log
-    assert f"{told.job} was ended from outside" in log
+    assert json.loads(told.lost["failure"])["code"] == 76
+    assert f"{told.job} was ended from outside" in (site.folder / f"finetune-{told.job}.log").read_text()
 
 
 def test_a_cancelled_run_has_saved_and_is_not_requeued(told, site):
@@ -148,6 +179,6 @@ def test_a_later_evaluation_waits_through_the_requeues(told, site):
 
 
 def test_nothing_is_left_on_the_nodes_disks_nor_beside_the_logs(told, site):
-    left = {path.name for path in site.cluster.folder.glob("disk/*/*")}
-    assert {name.rpartition("-")[0] for name in left} <= {f"job-{told.job}-0"}, "but for the node that was lost"
-    assert not list(site.folder.glob(f".job-{told.sweep}_*"))
+    ended = {run["JobId"] for run in (told.alone, told.evicted, told.limited, told.two, told.contained)}
+    assert not [path for job in ended for path in site.cluster.folder.glob(f"disk/*/job-{job}-*")]
+    assert {path.name for path in site.folder.glob(".job-*")} == {f".job-{told.cancelled['JobId']}"}, "nobody was left to remove it"

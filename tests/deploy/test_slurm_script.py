@@ -48,7 +48,7 @@ def test_a_wrong_setting_has_the_code_of_one():
 @pytest.mark.parametrize("name", BOTH)
 def test_every_variable_of_a_script_is_a_setting(name):
     known = root.variables().keys() | root.NOT_SETTINGS
-    named = set(re.findall(r"\bJOB_[A-Z0-9_]+", re.sub(r"S(BATCH|LURM)_\w+|BATCH_JOB_SCRIPT", "", BOTH[name])))
+    named = set(re.findall(r"(?<![A-Z_])JOB_[A-Z0-9_]+", BOTH[name]))
     assert named
     assert named <= known
 
@@ -65,7 +65,8 @@ def test_the_values_that_a_script_sets_are_accepted(site):
     assert values["JOB_RUN__STOP_FILE"] == f"{site.folder}/.job-{number}/stop-0"
     assert values["JOB_RUN__DIR"] == f"{site.cluster.scratch}/job-{number}-0-0"
     end = datetime.fromisoformat(shown["StartTime"]).timestamp() + 300
-    assert float(values["JOB_LIMITS__DEADLINE"]) == end
+    assert values["JOB_LIMITS__DEADLINE"] == f"{end:g}", "as many digits as are shown"
+    assert f", until {end:.0f}\n" in log
 
 
 def test_the_job_script_is_short():
@@ -89,7 +90,7 @@ def ends(site):
         "line": site.submit("line", TRAIN__EPOCHS="1\nno assignment"),
         "container": site.submit("container", BATCH_CONTAINER="docker"),
         "file": slurm_server.submit(site.cluster, JOB, cwd=site.folder, JOB_SETTINGS_FILE="/nowhere.env"),
-        "sweep": site.submit("sweep", "--array=7", script=SWEEP, BATCH_SWEEP_FILE="/dev/null"),
+        "sweep": site.submit("sweep", "--array=7", script=SWEEP, SWEEP__VARIANTS_PATH="/dev/null"),
     }
     numbers = jobs | {"sweep": f"{jobs['sweep']}_7"}
     return {name: (number, site.ended(number)) for name, number in numbers.items()}
@@ -103,7 +104,7 @@ TOLD = {
     "line": ("64:0", "0", "a line that is not NAME=value"),
     "container": ("64:0", "0", "none, apptainer, podman, pyxis"),
     "file": ("64:0", "0", "JOB_SETTINGS_FILE names no file"),
-    "sweep": ("64:0", "0", "no line for element 7"),
+    "sweep": ("64:0", "0", "SLURM_ARRAY_TASK_ID must say which of the 0 variants"),
 }
 """By name: Slurm's exit code, how often it was requeued, and what is said in the log and in the job's comment."""
 

@@ -1,7 +1,11 @@
 """Environments for tests of the settings: the smallest valid one, and for every variable a second valid value."""
 
+from pathlib import Path
+
 from job.errors import SettingsError
 from job.settings import root
+
+VARIANTS = Path(__file__).parents[2] / "k8s/overlays/sweep/variants.txt"
 
 MINIMAL = {
     "JOB_RUN__NAME": "first",
@@ -105,8 +109,16 @@ OTHER = {
     "JOB_LIMITS__MAX_FRUITLESS_STOPS": "5",
     "JOB_LIMITS__STORE_TIMEOUT_S": "60",
     "JOB_LIMITS__MIN_FREE_BYTES": "0",
+    "JOB_SWEEP__VARIANTS_PATH": str(VARIANTS),
+    "JOB_SWEEP__INDEX": "1",
+    "JOB_METRICS__PORT": "9400",
+    "JOB_METRICS__TEXTFILE": "/metrics/job.prom",
 }
-TOGETHER = {"JOB_DATA__HEADER": {"JOB_DATA__COLUMN_NAMES": "text,label"}, "JOB_DATA__COLUMN_NAMES": {"JOB_DATA__HEADER": "false"}}
+TOGETHER = {
+    "JOB_DATA__HEADER": {"JOB_DATA__COLUMN_NAMES": "text,label"},
+    "JOB_DATA__COLUMN_NAMES": {"JOB_DATA__HEADER": "false"},
+    "JOB_SWEEP__VARIANTS_PATH": {"JOB_SWEEP__INDEX": "1"},
+}
 """Values that are only valid with another one beside them."""
 
 

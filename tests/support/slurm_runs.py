@@ -44,7 +44,6 @@ class Site:
         batch = {
             "BATCH_SCRATCH": str(self.cluster.scratch),
             "BATCH_COMMAND": f"{sys.executable} -m job run",
-            "BATCH_JOB_SCRIPT": str(JOB),
             "PYTHONPATH": str(ROOT),
             **{key: more.pop(key) for key in list(more) if key.startswith(AS_IS)},
         }
@@ -57,7 +56,8 @@ class Site:
         return str(path)
 
     def submit(self, name: str, *options: str, script: Path = JOB, **more: str) -> str:
-        return submit(self.cluster, script, *options, cwd=self.folder, JOB_SETTINGS_FILE=self.settings(name, **more))
+        exported = {"JOB_SETTINGS_FILE": self.settings(name, **more), "BATCH_JOB_SCRIPT": str(JOB)}
+        return submit(self.cluster, script, *options, cwd=self.folder, **exported)
 
     def wait(self, what: str, condition: Callable[[], Any]) -> Any:
         """The first value of ``condition`` that is true."""
@@ -98,10 +98,9 @@ class Site:
     def weights(self, name: str) -> bytes:
         return (jobs.published(self.folder / "store", name) / "model.safetensors").read_bytes()
 
-    def starts(self, log: str) -> list[int]:
-        """The step at which each attempt began to train, by the run's log."""
-        found = re.findall(r'"start_step": (\d+), "attempt": (\d+)', (self.folder / log).read_text())
-        return [int(step) for step, _ in dict.fromkeys(found)]
+    def continued_at(self, log: str) -> set[int]:
+        """The steps at which attempts began to train, the first one aside, by the run's log."""
+        return {int(step) for step in re.findall(r'"start_step": (\d+)', (self.folder / log).read_text())} - {0}
 
 
 @dataclass(frozen=True)
