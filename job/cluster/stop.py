@@ -117,7 +117,7 @@ class StopRequest:
         self.check()
         self._interruptible = True
         over = threading.Event()
-        thread = threading.Thread(target=self._watch, args=(over,), name=f"{SERVICE}stop", daemon=True)
+        thread = threading.Thread(target=_watch, args=(self, over), name=f"{SERVICE}stop", daemon=True)
         if self._listening:
             thread.start()
         try:
@@ -125,13 +125,6 @@ class StopRequest:
         finally:
             self._interruptible = False
             over.set()
-
-    def _watch(self, over: threading.Event) -> None:
-        """Wake the main thread, wherever it is, for a stop file or the deadline."""
-        while not over.wait(WATCH_EVERY_S):
-            if self.seen():
-                self._wake()
-                return
 
     def request(self, cause: str) -> None:
         """Ask to stop; the first cause counts."""
@@ -143,12 +136,12 @@ class StopRequest:
     def relay(self, cause: str) -> None:
         """Ask to stop from another thread: what may be dropped at any instant in the main thread is dropped."""
         self.request(cause)
-        self._wake()
+        self.wake()
 
     def fail(self, error: JobError) -> None:
         """Another node ended badly: this one cannot go on.  From any thread; the first error counts."""
         self.failure = self.failure or error
-        self._wake()
+        self.wake()
 
     def raise_failure(self) -> None:
         """Raise what ended another node, when one has ended."""
@@ -178,7 +171,16 @@ class StopRequest:
             self._interruptible = False
             self.check()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Have the main thread look at once, wherever it is.  From any thread."""
         main = threading.main_thread()
         if self._listening and main.ident is not None:
             signal.pthread_kill(main.ident, WAKE)
+
+
+def _watch(stop: StopRequest, over: threading.Event) -> None:
+    """Wake the main thread for a stop file or the deadline, which unlike a signal it does not hear of by itself."""
+    while not over.wait(WATCH_EVERY_S):
+        if stop.seen():
+            stop.wake()
+            return

@@ -35,7 +35,7 @@ def told(site):
     two = site.submit("two", "--time=20", "--nodes=2", PARALLEL__WORKERS_PER_NODE="1")
     contained = site.submit("contained", "--time=20", **in_podman(site))
     lost, cancelled = site.submit("lost", "--time=20"), site.submit("cancelled", "--time=20")
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(max_workers=16) as pool:
         waiting = {
             "alone": pool.submit(site.ended, f"{sweep}_0"),
             "evicted": pool.submit(evict, site, f"{sweep}_1", "sweep-1"),
