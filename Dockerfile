@@ -14,6 +14,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY job ./job
 # What `job submit` fills in: links in job/submit lead here, and the wheel gets the files.
 COPY k8s ./k8s
+COPY slurm ./slurm
 RUN /opt/tools/bin/uv build --wheel --no-build-isolation --python /opt/tools/bin/python --out-dir /wheels
 
 FROM ${BASE_IMAGE} AS runtime

@@ -55,7 +55,7 @@ def main(environ: Mapping[str, str]) -> int:
 
     def start() -> int:
         run_dir = RunDir(run_dirs.path_of(settings.run.dir, settings.run.name, place.node_rank))
-        stop = StopRequest(run_dir.stop, deadline_of(settings, started, time.time() - time.monotonic()))
+        stop = StopRequest(run_dir.stop, deadline_of(settings, started, time.time() - time.monotonic()), settings.run.stop_file)
         with run_dirs.exclusive(run_dir), stop.listening(), alive.beating(run_dir.alive):
             scene.run_dir = run_dir
             # Reported while signals are still heard: a second SIGTERM must not end the process without its exit code.

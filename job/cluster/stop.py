@@ -16,12 +16,15 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from job.cluster.alive import SERVICE
 from job.errors import JobError, SettingsError, StopRequested
 from job.settings.root import Settings
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT)
 WAKE = signal.SIGURG
 """Sent by a thread of this process to its main thread; ignored wherever nobody listens."""
+WATCH_EVERY_S = 0.5
+"""Seconds between two looks for a stop file, or the deadline, during work that may be dropped."""
 
 
 @dataclass
@@ -75,13 +78,15 @@ class StopRequest:
     """Whether this attempt is asked to stop, and why.
 
     Args:
-        path: the stop file.
+        path: the stop file, which the workers watch.
         deadline: monotonic time at which the scheduler ends the process; None when unknown.
+        outer: a stop file that the scheduler's script makes, and removes; None where there is no such script.
     """
 
-    def __init__(self, path: Path, deadline: float | None = None) -> None:
+    def __init__(self, path: Path, deadline: float | None = None, outer: Path | None = None) -> None:
         self.path = path
         self.deadline = deadline
+        self._outer = outer
         self.pace = Pace()
         self.requested_at: float | None = None
         self.cause = ""
@@ -108,13 +113,18 @@ class StopRequest:
 
     @contextlib.contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Work that may be dropped at any instant, such as a download: inside, a signal raises `StopRequested` at once."""
+        """Work that may be dropped at any instant, such as a download: inside, any cause raises `StopRequested` at once."""
         self.check()
         self._interruptible = True
+        over = threading.Event()
+        thread = threading.Thread(target=_watch, args=(self, over), name=f"{SERVICE}stop", daemon=True)
+        if self._listening:
+            thread.start()
         try:
             yield
         finally:
             self._interruptible = False
+            over.set()
 
     def request(self, cause: str, *, wake: bool = False) -> None:
         """Ask to stop; the first cause counts.
@@ -128,12 +138,12 @@ class StopRequest:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.touch()
         if wake:
-            self._wake()
+            self.wake()
 
     def fail(self, error: JobError) -> None:
         """Another node ended badly: this one cannot go on.  From any thread; the first error counts."""
         self.failure = self.failure or error
-        self._wake()
+        self.wake()
 
     def raise_failure(self) -> None:
         """Raise what ended another node, when one has ended."""
@@ -142,7 +152,7 @@ class StopRequest:
 
     def seen(self) -> bool:
         """Whether a stop was requested by any cause."""
-        if self.requested_at is None and self.path.exists():
+        if self.requested_at is None and (self.path.exists() or (self._outer is not None and self._outer.exists())):
             self.request("the stop file")
         if self.requested_at is None and self.deadline is not None and time.monotonic() + self.pace.lead_s > self.deadline:
             self.request("the end of the allocation")
@@ -163,7 +173,16 @@ class StopRequest:
             self._interruptible = False
             self.check()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Have the main thread look at once, wherever it is.  From any thread."""
         main = threading.main_thread()
         if self._listening and main.ident is not None:
             signal.pthread_kill(main.ident, WAKE)
+
+
+def _watch(stop: StopRequest, over: threading.Event) -> None:
+    """Wake the main thread for a stop file or the deadline, which unlike a signal it does not hear of by itself."""
+    while not over.wait(WATCH_EVERY_S):
+        if stop.seen():
+            stop.wake()
+            return

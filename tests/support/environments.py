@@ -20,6 +20,7 @@ OTHER = {
     "JOB_RUN__SEED": "7",
     "JOB_RUN__TIME_LIMIT_S": "3600",
     "JOB_RUN__GRACE_S": "60",
+    "JOB_RUN__STOP_FILE": "/shared/stop",
     "JOB_RUN__TERMINATION_LOG": "/last-words",
     "JOB_RUN__LOG_FORMAT": "json",
     "JOB_MODEL__URI": "s3://bucket/model",

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from job.cluster import stop as stops
 from job.cluster.stop import Pace, StopRequest, deadline_of
 from job.errors import DataError, SettingsError, StopRequested
 from tests.support.environments import load
@@ -145,3 +146,37 @@ def test_the_first_failure_counts_and_comes_before_a_stop(stop):
 def test_where_nobody_listens_nobody_is_woken(stop):
     stop.request("SIGTERM on node 1", wake=True)
     assert stop.cause == "SIGTERM on node 1"
+
+
+def test_the_file_of_a_scheduler_is_a_request_too_and_stays(tmp_path):
+    outer = tmp_path / "shared" / "stop-0"
+    stop = StopRequest(tmp_path / "stop", outer=outer)
+    outer.parent.mkdir()
+    outer.touch()
+    with stop.listening(), pytest.raises(StopRequested, match="the stop file"):
+        stop.check()
+    assert stop.path.exists(), "the workers watch this one"
+    assert outer.exists()
+
+
+@pytest.mark.parametrize("cause", ["the stop file", "the end of the allocation"])
+def test_interruptible_work_is_dropped_for_causes_that_are_no_signal(tmp_path, cause, monkeypatch):
+    monkeypatch.setattr(stops, "WATCH_EVERY_S", 0.01)
+    stop = StopRequest(tmp_path / "stop", outer=tmp_path / "outer")
+    with stop.listening(), pytest.raises(StopRequested, match=cause), stop.interruptible():
+        if cause == "the stop file":
+            (tmp_path / "outer").touch()
+        else:
+            stop.deadline = time.monotonic()
+        time.sleep(60)
+
+
+def test_work_that_was_done_is_not_dropped_by_a_later_request(tmp_path, monkeypatch):
+    monkeypatch.setattr(stops, "WATCH_EVERY_S", 0.01)
+    stop = StopRequest(tmp_path / "stop", outer=tmp_path / "outer")
+    with stop.listening():
+        with stop.interruptible():
+            """Nothing to do."""
+        (tmp_path / "outer").touch()
+        time.sleep(0.05)
+    assert stop.requested_at is None
