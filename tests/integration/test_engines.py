@@ -53,7 +53,7 @@ COMMON = {
     "PARALLEL__REPLICA_CHECK_STEPS": "10",
 }
 CHAIN = [(2, "zero3"), (1, "zero2"), (2, "ddp"), (4, "zero1"), (2, "zero2"), (4, "zero3"), (1, "single")]
-"""From the middle of (2, zero3) on: so many processes and this engine, seven steps each."""
+"""From the middle of (2, zero3) on: so many processes and this engine, four steps each before the next one takes over."""
 
 
 def make(folder, name, engine_settings, **more):
@@ -163,11 +163,11 @@ def chain(folder, whole):
     """One run that goes on with another engine or number of processes every few steps."""
     checkpoint, step, runs = whole[2, "zero3"].checkpoint(MIDDLE), MIDDLE, []
     for number, (world, engine) in enumerate(CHAIN[1:], 1):
-        run = continued(folder, f"chain-{number}", CELLS[world][engine], checkpoint, CHECKPOINT__EVERY_STEPS="4")
+        step += 4
+        # One checkpoint on the way and the last: with a third, training would wait for an upload that nobody makes here.
+        run = continued(folder, f"chain-{number}", CELLS[world][engine], checkpoint, CHECKPOINT__EVERY_STEPS=str(step))
         tiny.train_all([run], world)
         runs.append(run)
-        step += 4
-        step -= step % 4
         checkpoint = run.checkpoint(step)
     return runs
 
