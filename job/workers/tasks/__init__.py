@@ -14,7 +14,10 @@ from job.records import PreparedData
 from job.settings.root import Settings
 from job.workers.tasks.appraisal import Appraisal
 from job.workers.tasks.base import Task
+from job.workers.tasks.causal_lm import CausalAppraisal, CausalLM, Documents
+from job.workers.tasks.masked_lm import MaskedAppraisal, MaskedDocuments, MaskedLM
 from job.workers.tasks.preparation import Preparation
+from job.workers.tasks.sft import Conversations, SupervisedAppraisal, SupervisedLM
 from job.workers.tasks.text_classification import ClassificationAppraisal, LabelledTexts, TextClassification
 from job.workers.tokenization import TokenizerSetup
 
@@ -30,6 +33,9 @@ class TaskKind:
 
 TASKS: dict[str, TaskKind] = {
     "text-classification": TaskKind(LabelledTexts, TextClassification, ClassificationAppraisal),
+    "masked-lm": TaskKind(MaskedDocuments, MaskedLM, MaskedAppraisal),
+    "causal-lm": TaskKind(Documents, CausalLM, CausalAppraisal),
+    "sft": TaskKind(Conversations, SupervisedLM, SupervisedAppraisal),
 }
 
 
