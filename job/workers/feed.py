@@ -57,7 +57,8 @@ class Feed(Dataset[Step]):
         lengths = self.schedule.lengths
         examples = self.schedule.examples(number, self._epoch_order(number // self.schedule.steps_per_epoch))
         plan = plan_step(examples, lengths, self._place.world_size, self._cut)
-        made = list(batches(self._task, self._dataset, plan[self._place.rank]))
+        epoch = number // self.schedule.steps_per_epoch
+        made = list(batches(self._task, self._dataset, plan[self._place.rank], epoch))
         padded = sum(padded_tokens(pieces, lengths) for pieces in plan)
         mine = tuple(index for piece in plan[self._place.rank] if not piece.filler for index in piece.indices)
         return Step(number, examples, mine, made, int(lengths[examples].sum()), padded)
