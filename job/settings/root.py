@@ -20,12 +20,15 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 from job.errors import SettingsError
 from job.settings.checkpoint import CheckpointSettings
 from job.settings.data import DataSettings
+from job.settings.embedding import EmbeddingSettings
 from job.settings.evaluation import EvalSettings
 from job.settings.limits import LimitsSettings
 from job.settings.model import ModelSettings
 from job.settings.output import OutputSettings
 from job.settings.parallel import ParallelSettings
+from job.settings.preference import PreferenceSettings
 from job.settings.run import RunSettings
+from job.settings.tagging import TaggingSettings
 from job.settings.train import TrainSettings
 from job.settings.tuning import TuningSettings
 
@@ -60,6 +63,9 @@ class Settings(BaseSettings):
     tuning: TuningSettings = TuningSettings()
     train: TrainSettings = TrainSettings()
     eval: EvalSettings = EvalSettings()
+    tagging: TaggingSettings = TaggingSettings()
+    preference: PreferenceSettings = PreferenceSettings()
+    embedding: EmbeddingSettings = EmbeddingSettings()
     checkpoint: CheckpointSettings = CheckpointSettings()
     output: OutputSettings
     parallel: ParallelSettings = ParallelSettings()
