@@ -18,7 +18,7 @@ from job.reporting.sections.data import data
 from job.reporting.sections.headline import facts, headline, metric_name
 from job.reporting.sections.scores import all_metrics, classes
 
-HUB_TASK = "text-classification"
+CLASSIFICATION = "text-classification"
 CARD_METRICS = (
     "accuracy",
     "f1_macro",
@@ -70,9 +70,11 @@ def render(bundle: ReportBundle) -> str:
         settings=training_settings(shown),
         ledger=data(shown),
         metrics=all_metrics(shown),
+        majority="majority" in shown.evaluation.get("baselines", {"majority": {}}),
         classes=classes(shown.evaluation.get("metrics", {})),
         versions=shown.versions,
         placeholder=PLACEHOLDER,
+        usage=str(shown.evaluation.get("usage", "")).replace("{model}", PLACEHOLDER),
         example=_example(shown),
     )
     return str(ModelCard(f"---\n{header(shown).to_yaml()}\n---\n\n{body}"))
@@ -90,8 +92,10 @@ def header(bundle: ReportBundle) -> ModelCardData:
         license="unknown",
         metrics=sorted({str(one.metric_type) for one in results}) or None,
         model_name=bundle.name if results else None,
-        pipeline_tag=HUB_TASK,
-        tags=[HUB_TASK, bundle.problem.replace("_", "-")] if bundle.problem else [HUB_TASK],
+        pipeline_tag=pipeline_tag(bundle),
+        tags=list(
+            dict.fromkeys([pipeline_tag(bundle), bundle.problem.replace("_", "-")] if bundle.problem else [pipeline_tag(bundle)])
+        ),
     )
 
 
@@ -103,8 +107,8 @@ def eval_results(bundle: ReportBundle) -> list[EvalResult]:
     dataset = hub_name(source)
     return [
         EvalResult(
-            task_type=HUB_TASK,
-            task_name=HUB_TASK.replace("-", " "),
+            task_type=pipeline_tag(bundle),
+            task_name=pipeline_tag(bundle).replace("-", " "),
             dataset_type=dataset or "custom",
             dataset_name=dataset or "the run's own data",
             dataset_split=bundle.evaluation.get("split"),
@@ -116,6 +120,11 @@ def eval_results(bundle: ReportBundle) -> list[EvalResult]:
         for key in keys
         if isinstance(metrics.get(key), int | float)
     ]
+
+
+def pipeline_tag(bundle: ReportBundle) -> str:
+    """The Hub's name of what the model does."""
+    return str(bundle.evaluation.get("pipeline_tag") or CLASSIFICATION)
 
 
 def hub_name(source: dict[str, Any]) -> str:

@@ -48,6 +48,14 @@ class DataSettings(Group):
     label_column: NonEmpty = "label"
     """Column that holds the label: a name, a number, or a list (or delimited text) of names for several labels."""
 
+    messages_column: NonEmpty = "messages"
+    """Column that holds a conversation: a list of objects with `role` and `content`."""
+
+    prompt_column: NonEmpty | None = None
+    """Column that holds what is asked: a text, or a list of messages. Given together with the columns of the answers."""
+
+    completion_column: NonEmpty = "completion"
+    """Column that holds the answer to `JOB_DATA__PROMPT_COLUMN`: a text, or a list of messages."""
     tokens_column: NonEmpty = "tokens"
     """Column that holds the words of a sentence, a list (task `token-classification`)."""
 

@@ -56,7 +56,8 @@ class Feed(Dataset[Step]):
         lengths = self.schedule.lengths
         examples = self.schedule.examples(number, self._epoch_order(number // self.schedule.steps_per_epoch))
         plan = plan_step(examples, lengths, self._place.world_size, self._cut)
-        made = list(batches(self._task, self._dataset, plan[self._place.rank]))
+        epoch = number // self.schedule.steps_per_epoch
+        made = list(batches(self._task, self._dataset, plan[self._place.rank], epoch))
         padded = sum(padded_tokens(pieces, lengths) for pieces in plan)
         return Step(number, examples, made, int(lengths[examples].sum()), padded)
 

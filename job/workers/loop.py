@@ -91,7 +91,7 @@ class Loop:
         for number, batch in enumerate(step.batches, 1):
             with engine.accumulating(parts.wrapped, last=number == len(step.batches)):
                 on_device = batch.to(engine.device)
-                micro_loss = parts.task.loss_sum(parts.wrapped(**on_device.inputs).logits, on_device)
+                micro_loss = parts.task.loss_sum(parts.wrapped, on_device)
                 # Replicas average their gradients, so each rank counts its share world_size times.
                 torch.autograd.backward(micro_loss * (engine.world_size / weight))
             local_loss += micro_loss.detach()

@@ -48,6 +48,8 @@ class Trainee:
     checkpointer: Checkpointer
     num_steps: int
     best: BestMetric
+    held_out: Dataset
+    """The validation split."""
 
 
 def main(run_dir: RunDir, settings: Settings) -> None:
@@ -71,13 +73,14 @@ def build(run_dir: RunDir, settings: Settings, engine: Engine) -> Trainee:
     torch.manual_seed(settings.run.seed)
     model = task.load_model(str(run_dir.input_model), from_config=settings.model.from_config)
     model.train()
-    feed = make_feed(load_from_disk(str(run_dir.prepared / "train")), settings, task, engine)
+    splits = {name: task.enrich(load_from_disk(str(run_dir.prepared / name)), lambda: model, engine) for name in ("train", "eval")}
+    feed = make_feed(splits["train"], settings, task, engine)
     num_steps = total_steps(settings.train, feed.schedule.steps_per_epoch)
     wrapped = engine.wrap(model)
     optimizer = make_optimizer(model, settings.train)
     parts = Parts(wrapped, optimizer, functools.partial(learning_rate, settings.train, num_steps), task, feed)
     checkpointer = Checkpointer(run_dir, model, optimizer, best)
-    return Trainee(model, tokenizer, parts, restore(run_dir, checkpointer, engine), checkpointer, num_steps, best)
+    return Trainee(model, tokenizer, parts, restore(run_dir, checkpointer, engine), checkpointer, num_steps, best, splits["eval"])
 
 
 def make_feed(dataset: Dataset, settings: Settings, task: Task, engine: Engine) -> Feed:
@@ -87,6 +90,8 @@ def make_feed(dataset: Dataset, settings: Settings, task: Task, engine: Engine) 
     schedule = Schedule(lengths, train.global_batch_size, settings.run.seed, train.batching)
     overhead = OVERHEAD_TOKENS[engine.device.type]
     cut = Cut(train.micro_batch_tokens, train.micro_batch_size, train.padding == "step", overhead)
+    if task.indivisible:
+        cut = Cut(max_tokens=train.global_batch_size * int(lengths.max()), by_length=False, overhead_tokens=overhead)
     return Feed(dataset, task, schedule, cut, Place(engine.rank, engine.world_size))
 
 
@@ -131,7 +136,7 @@ def train(run_dir: RunDir, settings: Settings, engine: Engine, trainee: Trainee)
     def keep_best() -> None:
         write_weights(trainee.model, checkpointer.best)
 
-    examples = Examples(parts.task, load_from_disk(str(run_dir.prepared / "eval")), settings.eval.micro_batch_tokens)
+    examples = Examples(parts.task, trainee.held_out, settings.eval.micro_batch_tokens)
     validation = Validation(
         engine, settings.eval, trainee.model, examples, trainee.best, keep_going=keep_going, keep_best=keep_best, record=record
     )

@@ -11,7 +11,7 @@ import torch
 
 from job.settings.evaluation import EvalSettings
 from job.workers.engine import Engine
-from job.workers.scoring import Examples, score
+from job.workers.scoring import Examples, read_samples, score
 from job.workers.state import BestMetric, TrainState
 from job.workers.tasks.base import Task
 
@@ -49,7 +49,7 @@ class Validation:
     def __call__(self, state: TrainState) -> bool:
         """Evaluate after ``state.step`` steps; False when a stop request interrupted it, and nothing changed."""
         scores = score(self.engine, self.model, self.examples, self.keep_going)
-        metrics = self.engine.broadcast(self.examples.task.metrics(scores.logits, scores.labels) if scores is not None else None)
+        metrics = self.engine.broadcast(self.examples.task.metrics(scores) if scores is not None else None)
         if metrics is None:
             return False
         state.evaluated_step = state.step
@@ -60,5 +60,7 @@ class Validation:
             )
             if improved and self.engine.is_main:
                 self.keep_best()
-        self.record({f"eval/{name}": value for name, value in metrics.items() if isinstance(value, int | float)})
+        samples = read_samples(self.engine, self.examples.task, self.model)
+        numbers = {f"eval/{name}": value for name, value in metrics.items() if isinstance(value, int | float)}
+        self.record({**numbers, "samples": samples} if samples else numbers)
         return True

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from job.errors import SettingsError
-from job.workers.tasks.base import Batch
+from job.workers.tasks.base import NOT_TRAINING, Batch, Task
 
 FEATURES, CLASSES = 3, 2
 
@@ -50,7 +50,7 @@ def rows(count, seed=0, longest=30):
     )
 
 
-class RowsTask:
+class RowsTask(Task):
     """Cross entropy on `rows`; the metrics count, so that a test sees which examples they were given."""
 
     def main_metric(self):
@@ -61,15 +61,19 @@ class RowsTask:
             raise SettingsError(f"no metric {metric}")
         return metric == "accuracy"
 
-    def collate(self, given):
+    def collate(self, given, epoch=NOT_TRAINING):
         column = {name: torch.tensor(np.array([row[name] for row in given])) for name in ("x", "label", "weight")}
         return Batch({"x": column["x"]}, column["label"], column["weight"])
 
-    def loss_sum(self, logits, batch):
-        losses = torch.nn.functional.cross_entropy(logits, batch.labels, reduction="none")
+    def loss_sum(self, model, batch):
+        losses = torch.nn.functional.cross_entropy(model(**batch.inputs).logits, batch.labels, reduction="none")
         return (losses * batch.weights).sum()
 
-    def metrics(self, logits, labels):
+    def measure(self, model, batch):
+        return {"logits": model(**batch.inputs).logits.float().numpy(), "labels": batch.labels.numpy()}
+
+    def metrics(self, scores):
+        logits, labels = scores["logits"], scores["labels"]
         return {
             "accuracy": float((logits.argmax(-1) == labels).mean()),
             "examples": len(labels),

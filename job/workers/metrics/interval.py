@@ -72,18 +72,35 @@ def main_interval(
         ``metric``, ``value``, ``low``, ``high``, ``level``, ``samples``.
     """
     statistic = _STATISTICS[problem]
-    rows = statistic.rows(logits, labels)
-    values = statistic.value(_resampled_sums(rows, settings.bootstrap_samples, seed))
+    return interval_of(main_metric(problem), statistic.rows(logits, labels), statistic.value, settings, seed)
+
+
+def interval_of(metric: str, rows: Floats, value: Callable[[Floats], Floats], settings: EvalSettings, seed: int) -> dict[str, Any]:
+    """Confidence interval of a metric that is a function of sums over examples; returns what `main_interval` does.
+
+    Args:
+        metric: its name.
+        rows: [N, K], what is added up.
+        value: sums [..., K] to values [...].
+        settings: how many resamples, and the level.
+        seed: of the resampling.
+    """
+    values = value(_resampled_sums(rows, settings.bootstrap_samples, seed))
     tail = (1 - settings.confidence) / 2
     low, high = np.quantile(values, [tail, 1 - tail])
     return {
-        "metric": main_metric(problem),
-        "value": float(statistic.value(rows.sum(axis=0))),
+        "metric": metric,
+        "value": float(value(rows.sum(axis=0))),
         "low": float(low),
         "high": float(high),
         "level": settings.confidence,
         "samples": settings.bootstrap_samples,
     }
+
+
+def mean_interval(metric: str, values: npt.NDArray[Any], settings: EvalSettings, seed: int) -> dict[str, Any]:
+    """Confidence interval of the mean of N numbers."""
+    return interval_of(metric, _with_ones(values), _mean, settings, seed)
 
 
 def _resampled_sums(rows: Floats, samples: int, seed: int) -> Floats:

@@ -50,7 +50,7 @@ def make(run_dir, tmp_path):
         parts = Parts(model, optimizer, lambda _: 0.1, RowsTask(), feed)
         metric = BestMetric(best)
         checkpointer = Checkpointer(run_dir, model, optimizer, metric)
-        return chosen, engine, Trainee(model, Tokenizer(), parts, state or TrainState(), checkpointer, 5, metric)
+        return chosen, engine, Trainee(model, Tokenizer(), parts, state or TrainState(), checkpointer, 5, metric, rows(9))
 
     return make
 
@@ -97,7 +97,6 @@ def test_a_checkpoint_is_continued(run_dir, make):
 
 
 def test_training_from_start_to_end(run_dir, make, monkeypatch):
-    monkeypatch.setattr(train, "load_from_disk", lambda path: rows(9) if path.endswith("prepared/eval") else pytest.fail(path))
     run_dirs.write_json(run_dir.attempt, {"number": 3})
     settings, engine, trainee = make(EVAL__EVERY_STEPS="2", TRAIN__LOG_EVERY_STEPS="5", CHECKPOINT__EVERY_STEPS="1000")
     train.train(run_dir, settings, engine, trainee)
@@ -119,7 +118,6 @@ def test_training_from_start_to_end(run_dir, make, monkeypatch):
 
 
 def test_a_stop_right_after_continuing_writes_no_second_checkpoint(run_dir, make, monkeypatch):
-    monkeypatch.setattr(train, "load_from_disk", lambda _: rows(9))
     run_dirs.write_json(run_dir.attempt, {"number": 2})
     settings, engine, trainee = make(TrainState(step=2), EVAL__EVERY_STEPS="100")
     run_dir.stop.touch()
