@@ -35,11 +35,11 @@ def compute(truth: Sequence[Tags], predicted: Sequence[Tags], reading: Reading) 
         reading: how both are read.
 
     Returns:
-        ``accuracy`` is the share of words with the right tag; with plain tags there is nothing else but ``per_tag``.
+        ``accuracy`` is the share of words with the right tag; with plain tags there is nothing else but ``per_class``.
     """
     accuracy = _word_accuracy(truth, predicted)
     if reading.scheme == "plain":
-        return {"accuracy": accuracy, "per_tag": _per_kind(*_tag_counts(truth, predicted))}
+        return {"accuracy": accuracy, "per_class": _per_kind(*_tag_counts(truth, predicted))}
     per_type = _per_kind(*_entity_counts(truth, predicted, reading))
     total = sentence_counts(truth, predicted, reading).sum(axis=0)
     return {
@@ -47,7 +47,7 @@ def compute(truth: Sequence[Tags], predicted: Sequence[Tags], reading: Reading) 
         **{f"{name}_macro": _mean([entry[name] for entry in per_type.values()]) for name in ("precision", "recall", "f1")},
         "accuracy": accuracy,
         "entities": int(total[2]),
-        "per_type": per_type,
+        "per_class": per_type,
     }
 
 

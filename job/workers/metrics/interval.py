@@ -67,23 +67,37 @@ def main_interval(
         labels: [N] or [N, C].
         settings: how many resamples, and the level.
         seed: of the resampling.
-
-    Returns:
-        ``metric``, ``value``, ``low``, ``high``, ``level``, ``samples``.
     """
     statistic = _STATISTICS[problem]
-    return interval_of(main_metric(problem), statistic.rows(logits, labels), statistic.value, settings, seed)
+    return interval(main_metric(problem), statistic.rows(logits, labels), statistic.value, settings, seed)
 
 
-def interval_of(metric: str, rows: Floats, value: Callable[[Floats], Floats], settings: EvalSettings, seed: int) -> dict[str, Any]:
-    """Confidence interval of a metric that is a function of sums over examples; returns what `main_interval` does.
+def ratio_interval(
+    metric: str, sums: tuple[npt.NDArray[Any], npt.NDArray[Any]], settings: EvalSettings, seed: int
+) -> dict[str, Any]:
+    """`interval` of a metric that is a sum over records divided by another, such as the loss of all tokens by their number.
 
     Args:
         metric: its name.
-        rows: [N, K], what is added up.
-        value: sums [..., K] to values [...].
+        sums: what each of N records adds to the dividend [N] and to the divisor [N].
         settings: how many resamples, and the level.
         seed: of the resampling.
+    """
+    return interval(metric, np.stack(sums, axis=1).astype(np.float64), _mean, settings, seed)
+
+
+def interval(metric: str, rows: Floats, value: Callable[[Floats], Floats], settings: EvalSettings, seed: int) -> dict[str, Any]:
+    """Confidence interval of a metric that is a function of sums over examples.
+
+    Args:
+        metric: its name.
+        rows: [N, K], what each example adds to the sums.
+        value: sums [..., K] to the metric [...].
+        settings: how many resamples, and the level.
+        seed: of the resampling.
+
+    Returns:
+        ``metric``, ``value``, ``low``, ``high``, ``level``, ``samples``.
     """
     values = value(_resampled_sums(rows, settings.bootstrap_samples, seed))
     tail = (1 - settings.confidence) / 2
@@ -96,11 +110,6 @@ def interval_of(metric: str, rows: Floats, value: Callable[[Floats], Floats], se
         "level": settings.confidence,
         "samples": settings.bootstrap_samples,
     }
-
-
-def mean_interval(metric: str, values: npt.NDArray[Any], settings: EvalSettings, seed: int) -> dict[str, Any]:
-    """Confidence interval of the mean of N numbers."""
-    return interval_of(metric, _with_ones(values), _mean, settings, seed)
 
 
 def _resampled_sums(rows: Floats, samples: int, seed: int) -> Floats:

@@ -16,6 +16,7 @@ from job.workers.tasks.appraisal import Appraisal
 from job.workers.tasks.base import Task
 from job.workers.tasks.preparation import Preparation
 from job.workers.tasks.text_classification import ClassificationAppraisal, LabelledTexts, TextClassification
+from job.workers.tasks.token_classification import TaggedWords, TaggingAppraisal, TokenClassification
 from job.workers.tokenization import TokenizerSetup
 
 
@@ -30,6 +31,7 @@ class TaskKind:
 
 TASKS: dict[str, TaskKind] = {
     "text-classification": TaskKind(LabelledTexts, TextClassification, ClassificationAppraisal),
+    "token-classification": TaskKind(TaggedWords, TokenClassification, TaggingAppraisal),
 }
 
 

@@ -17,7 +17,7 @@ def test_the_report_is_seqevals():
     report = classification_report(TRUTH, GUESS, mode="strict", scheme=IOB2, output_dict=True)
     for kind in ("PER", "LOC", "ORG"):
         expected = report[kind]
-        assert found["per_type"][kind] == {
+        assert found["per_class"][kind] == {
             "precision": pytest.approx(expected["precision"]),
             "recall": pytest.approx(expected["recall"]),
             "f1": pytest.approx(expected["f1-score"]),
@@ -38,7 +38,7 @@ def test_a_perfect_answer_and_an_empty_one():
 def test_plain_tags_are_scored_by_word():
     found = compute([["NOUN", "VERB"], ["NOUN"]], [["NOUN", "NOUN"], ["NOUN"]], Reading("plain", strict=True))
     assert found["accuracy"] == pytest.approx(2 / 3)
-    assert found["per_tag"]["NOUN"] == {"precision": pytest.approx(2 / 3), "recall": 1.0, "f1": pytest.approx(0.8), "support": 2}
+    assert found["per_class"]["NOUN"] == {"precision": pytest.approx(2 / 3), "recall": 1.0, "f1": pytest.approx(0.8), "support": 2}
     assert "f1" not in found
 
 
