@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from job.settings.group import CommaList, Group, NonEmpty, UriList
 
-DataFormat = Literal["auto", "csv", "tsv", "jsonl", "parquet", "text-folder", "conll"]
+DataFormat = Literal["auto", "csv", "tsv", "jsonl", "parquet", "text-folder", "text", "conll"]
 
 
 class DataSettings(Group):
@@ -25,7 +25,7 @@ class DataSettings(Group):
     """Test data for the final score, same forms. Without it, `JOB_DATA__TEST_FRACTION` of the training data, or else the validation data, is scored."""
 
     format: DataFormat = "auto"
-    """File format. `auto` goes by the file's ending, `.gz` and `.zst` taken off; `text-folder` is one text per file, sub-folders are the labels; `conll` is a word and its tags a line, an empty line after each sentence."""
+    """File format. `auto` goes by the file's ending, `.gz` and `.zst` taken off; `text-folder` is one text per file, sub-folders are the labels; `text` is plain text without labels, for language models; `conll` is a word and its tags a line, an empty line after each sentence."""
 
     hub_config: NonEmpty | None = None
     """Configuration name of a Hub data set that has several."""
@@ -52,7 +52,7 @@ class DataSettings(Group):
     """Column that holds a conversation: a list of objects with `role` and `content`."""
 
     prompt_column: NonEmpty | None = None
-    """Column that holds what is asked: a text, or a list of messages. Given together with the columns of the answers."""
+    """Column that holds what is asked: a text, or a list of messages. Without it, `sft` reads `JOB_DATA__MESSAGES_COLUMN`."""
 
     completion_column: NonEmpty = "completion"
     """Column that holds the answer to `JOB_DATA__PROMPT_COLUMN`: a text, or a list of messages."""
@@ -85,6 +85,15 @@ class DataSettings(Group):
 
     negative_column: NonEmpty | None = None
     """Column of a text that does not belong to it, though it may look so. Without one, the other rows' texts alone are wrong answers."""
+
+    chat_template: NonEmpty | None = None
+    """Jinja template that renders a conversation, in place of the tokenizer's own, and is published with it. Best given as a file: `JOB_DATA__CHAT_TEMPLATE_FILE`."""
+
+    document_break: Literal["file", "blank_line", "line"] = "file"
+    """Where a document of a `text` file ends: with the file, at blank lines, or with each line."""
+
+    packing: Literal["auto", "on", "off"] = "auto"
+    """Whether several documents share one training record, without seeing each other. `auto`: for raw text, not for `sft`."""
 
     id_column: NonEmpty | None = None
     """Column that identifies an example in predictions and messages. Default: split and row number."""

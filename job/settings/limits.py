@@ -25,6 +25,9 @@ class LimitsSettings(Group):
     max_leaked_share: float = Field(default=0.1, ge=0, le=1)
     """Largest share of validation or test texts that may also stand in the training data."""
 
+    max_masked_share: float = Field(default=0.0, ge=0, le=1)
+    """Largest share of examples that may be dropped because nothing in them would be trained on, such as a conversation whose answers were cut off."""
+
     stall_timeout_s: float = Field(default=1800.0, gt=0)
     """Seconds without progress of a worker after which the watchdog ends the run with code 71."""
 

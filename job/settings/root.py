@@ -39,7 +39,7 @@ FILE_SUFFIX = "_FILE"
 NOT_SETTINGS = frozenset({CONFIG_VARIABLE, "JOB_COMPLETION_INDEX"})
 """Names that begin like a setting and are none: ours for the YAML file, Kubernetes' for the pod's index."""
 
-Task = Literal["text-classification", "token-classification"]
+Task = Literal["text-classification", "token-classification", "masked-lm", "causal-lm", "sft", "dpo", "reward", "embedding"]
 
 
 class Settings(BaseSettings):

@@ -64,9 +64,10 @@ def answer_log_probabilities(logits_BTV: Tensor, labels_BT: Tensor) -> tuple[Ten
     """
     targets = labels_BT[:, 1:]
     counted = targets != NOT_TRAINED
-    rows = logits_BTV[:, :-1].float()
-    chosen = rows.gather(-1, targets.clamp(min=0).unsqueeze(-1)).squeeze(-1) - torch.logsumexp(rows, dim=-1)
-    return (chosen * counted).sum(dim=-1), counted.sum(dim=-1)
+    with torch.autocast(logits_BTV.device.type, enabled=False):
+        # Of the answers' tokens alone, in float32: all positions times a vocabulary are most of the memory.
+        losses = functional.cross_entropy(logits_BTV[:, :-1][counted].float(), targets[counted], reduction="none")
+    return -torch.zeros_like(targets, dtype=losses.dtype).masked_scatter(counted, losses).sum(dim=1), counted.sum(dim=1)
 
 
 def _smoothed(scores: Tensor, smoothing: float) -> Tensor:
@@ -114,6 +115,8 @@ LOSSES: dict[str, Callable[[Answers, Reference, Strength], Tensor]] = {
     "sigmoid_norm": _sigmoid_norm,
     "orpo": _orpo,
 }
+PER_TOKEN = frozenset({"ipo", "sigmoid_norm", "orpo"})
+"""Losses over log-probabilities per token of the answer; rewards are told in the same unit."""
 WITHOUT_REFERENCE = frozenset({"orpo"})
 """Losses that look at no reference, so that none is computed for training."""
 

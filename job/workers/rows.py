@@ -6,6 +6,7 @@ Labels become texts whatever they were: 3 and "3" are the same class, and what k
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -145,15 +146,17 @@ def _words(value: Any) -> list[str] | None:
 
 
 def _json(value: Any) -> str | None:
+    """Lists and objects, also written as JSON text, and texts that are no such thing."""
     if value is None:
         return None
+    found = value
+    if isinstance(value, str) and value.lstrip()[:1] in {"[", "{"}:
+        with contextlib.suppress(json.JSONDecodeError):  # a text may begin with a bracket
+            found = json.loads(value)
     try:
-        found = json.loads(value) if isinstance(value, str) else value
-    except json.JSONDecodeError as error:
-        raise _WrongKindError("a list or an object") from error
-    if isinstance(found, (list, dict)):
         return json.dumps(found, ensure_ascii=False)
-    raise _WrongKindError("a list or an object")
+    except TypeError as error:
+        raise _WrongKindError("a text, a list or an object") from error
 
 
 def _identifier(value: Any) -> str:

@@ -18,7 +18,7 @@ from job.workers.tables import Source
 Rows = npt.NDArray[np.int64]
 """Row numbers of a source, from 0, ascending."""
 
-_DROPPING = frozenset({"max_empty_share", "max_unlabelled_share", "max_unknown_label_share"})
+_DROPPING = frozenset({"max_empty_share", "max_unlabelled_share", "max_unknown_label_share", "max_masked_share"})
 _OTHER = {
     "max_truncated_share": "Raise JOB_TRAIN__MAX_SEQ_LENGTH, shorten the texts, or raise JOB_LIMITS__MAX_TRUNCATED_SHARE.",
     "max_leaked_share": "Take the texts out of one of the two, or raise JOB_LIMITS__MAX_LEAKED_SHARE.",

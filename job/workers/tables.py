@@ -21,6 +21,7 @@ from job.workers.readers.delimited import DELIMITERS, read_delimited
 from job.workers.readers.hub import read_hub, wanted_split
 from job.workers.readers.json_lines import read_json_lines
 from job.workers.readers.parquet import read_parquet
+from job.workers.readers.plain_text import read_documents
 from job.workers.readers.text_folder import read_text_folder
 from job.workers.rows import RowMaker, schema_of
 
@@ -32,6 +33,7 @@ READERS: dict[str, Reader] = {
     "jsonl": read_json_lines,
     "parquet": read_parquet,
     "conll": read_conll,
+    "text": read_documents,
 }
 
 
@@ -89,7 +91,7 @@ def read_source(run_dir: run_dirs.RunDir, split: str, reading: Reading, progress
         notes: tuple[str, ...] = ()
         chunks = _hub_chunks(what, read_hub(folder, split, data, scratch / "hub", roles))
     else:
-        found = choose_format([DataFile(folder / name, name) for name in manifest["files"]], data)
+        found = choose_format([DataFile(folder / name, name) for name in manifest["files"]], data, labelled="label" in roles)
         what, notes, chunks = _files_in_words(found), found.notes, _file_chunks(found, reading)
     writer = _Writer(RowMaker(split, data, roles), scratch / f"{split}.rows.arrow")
     for name, chunk in chunks:

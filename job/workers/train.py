@@ -73,7 +73,10 @@ def build(run_dir: RunDir, settings: Settings, engine: Engine) -> Trainee:
     torch.manual_seed(settings.run.seed)
     model = task.load_model(str(run_dir.input_model), from_config=settings.model.from_config)
     model.train()
-    splits = {name: task.enrich(load_from_disk(str(run_dir.prepared / name)), lambda: model, engine) for name in ("train", "eval")}
+    beat = Heartbeat(run_dir, "train", engine.rank).beat
+    splits = {
+        name: task.enrich(load_from_disk(str(run_dir.prepared / name)), lambda: model, engine, beat) for name in ("train", "eval")
+    }
     feed = make_feed(splits["train"], settings, task, engine)
     num_steps = total_steps(settings.train, feed.schedule.steps_per_epoch)
     wrapped = engine.wrap(model)
@@ -157,6 +160,7 @@ def publishable(run_dir: RunDir, trainee: Trainee) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     trainee.model.save_pretrained(folder)
     trainee.tokenizer.save_pretrained(folder)
+    trainee.parts.task.accompany(folder)
     shutil.rmtree(run_dir.model, ignore_errors=True)
     folder.rename(run_dir.model)
 

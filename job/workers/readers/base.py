@@ -26,7 +26,7 @@ class Role:
     """What a column is for: the field of `DataSettings` that names the column, and how its values are kept.
 
     A role whose field is None is not asked for.  Kinds: ``text``; ``label`` (a name, a number, or a list of them, kept as a list
-    of texts); ``id``; ``words`` (a list of texts); ``json`` (a list or an object, kept as JSON text).
+    of texts); ``id``; ``words`` (a list of texts); ``json`` (a text, a list or an object, kept as JSON).
     """
 
     field: str

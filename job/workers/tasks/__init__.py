@@ -12,9 +12,16 @@ from typing import Any
 
 from job.records import PreparedData
 from job.settings.root import Settings
+from job.workers.tasks.answer_pairs import AnswerPairs, RewardPairs
 from job.workers.tasks.appraisal import Appraisal
 from job.workers.tasks.base import Task
+from job.workers.tasks.causal_lm import CausalAppraisal, CausalLM, Documents
+from job.workers.tasks.dpo import Preference, PreferenceAppraisal
+from job.workers.tasks.embedding import Embedding, EmbeddingAppraisal, TextSets
+from job.workers.tasks.masked_lm import MaskedAppraisal, MaskedDocuments, MaskedLM
 from job.workers.tasks.preparation import Preparation
+from job.workers.tasks.reward import Reward, RewardAppraisal
+from job.workers.tasks.sft import Conversations, SupervisedAppraisal, SupervisedLM
 from job.workers.tasks.text_classification import ClassificationAppraisal, LabelledTexts, TextClassification
 from job.workers.tasks.token_classification import TaggedWords, TaggingAppraisal, TokenClassification
 from job.workers.tokenization import TokenizerSetup
@@ -32,6 +39,12 @@ class TaskKind:
 TASKS: dict[str, TaskKind] = {
     "text-classification": TaskKind(LabelledTexts, TextClassification, ClassificationAppraisal),
     "token-classification": TaskKind(TaggedWords, TokenClassification, TaggingAppraisal),
+    "masked-lm": TaskKind(MaskedDocuments, MaskedLM, MaskedAppraisal),
+    "causal-lm": TaskKind(Documents, CausalLM, CausalAppraisal),
+    "sft": TaskKind(Conversations, SupervisedLM, SupervisedAppraisal),
+    "dpo": TaskKind(AnswerPairs, Preference, PreferenceAppraisal),
+    "reward": TaskKind(RewardPairs, Reward, RewardAppraisal),
+    "embedding": TaskKind(TextSets, Embedding, EmbeddingAppraisal),
 }
 
 
