@@ -6,7 +6,9 @@ import functools
 import logging
 import math
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,7 +32,7 @@ from job.workers.optimizer import learning_rate, make_optimizer
 from job.workers.program import Heartbeat, run_program
 from job.workers.scoring import Examples
 from job.workers.state import BestMetric, TrainState
-from job.workers.tasks import make_task
+from job.workers.tasks import accompany, make_task
 from job.workers.tasks.base import Task
 from job.workers.validation import Validation, best_metric
 
@@ -59,7 +61,7 @@ def main(run_dir: RunDir, settings: Settings) -> None:
     if not trainee.state.done:
         train(run_dir, settings, engine, trainee)
     if engine.is_main:
-        publishable(run_dir, trainee)
+        publishable(run_dir, trainee, functools.partial(accompany, settings, trainee.parts.task.prepared))
         describe(engine, trainee).write(run_dir.root / "train.json")
     engine.barrier()
 
@@ -152,15 +154,15 @@ def train(run_dir: RunDir, settings: Settings, engine: Engine, trainee: Trainee)
     Loop(engine, settings, parts, state).run(trainee.num_steps, boundary, record)
 
 
-def publishable(run_dir: RunDir, trainee: Trainee) -> None:
-    """Write the model folder that is evaluated and published: the best weights, or the last ones."""
+def publishable(run_dir: RunDir, trainee: Trainee, accompany: Callable[[Path], None] = lambda _: None) -> None:
+    """Write the model folder that is evaluated and published: the best weights, or the last ones, and what ``accompany`` adds."""
     if trainee.best.name is not None and trainee.state.best_step >= 0:
         read_weights(trainee.model, trainee.checkpointer.best)
     folder = run_dir.model.with_name(TEMPORARY_PREFIX + run_dir.model.name)
     shutil.rmtree(folder, ignore_errors=True)
     trainee.model.save_pretrained(folder)
     trainee.tokenizer.save_pretrained(folder)
-    trainee.parts.task.accompany(folder)
+    accompany(folder)
     shutil.rmtree(run_dir.model, ignore_errors=True)
     folder.rename(run_dir.model)
 

@@ -56,7 +56,7 @@ TAGGING = [
     tagged("tags column missing", FINE, says=("has no column 'ner'", "JOB_DATA__TAGS_COLUMN"), DATA__TAGS_COLUMN="ner"),
     tagged("tokens are one text", ("the film", ["O"]), says=("row 1, column 'tokens'", "list of texts", "JOB_DATA__TOKENS_COLUMN")),
     tagged("a word is a number", (["the", 3], ["O", "B-A"]), says=("row 1, column 'tokens'", "list of texts")),
-    tagged("a tag is an object", FINE, (["a"], [{"b": 1}]), says=("row 2, column 'tags'", "an object where a name")),
+    tagged("a tag is an object", FINE, (["a"], [{"b": 1}]), says=("row 2, column 'tags'", "a list where a name")),
     tagged("a word too many", FINE, (["the", "film", "was"], ["O", "O"]), says=("a.jsonl, row 2: 3 words and 2 tags", "one tag")),
     tagged("a tag too many", FINE, (["the"], ["O", "O"]), says=("row 2: 1 words and 2 tags",)),
     tagged(
@@ -123,7 +123,7 @@ PAIRED = [
     ),
     pair(
         "the same answer twice",
-        "1 of 13 train examples (7.69%) have the same answer twice",
+        "have the same answer twice, or one",
         "JOB_LIMITS__MAX_MASKED_SHARE",
         prompt="q",
         chosen="a",

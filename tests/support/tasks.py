@@ -6,12 +6,17 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
+
 from job import run_dir as run_dirs
 from job.records import EvalReport
 from job.run_dir import RunDir
 from job.settings import resolved, root
 from job.workers import evaluate, prepare, train
 from tests.support import tiny
+
+# Two threads that wait for each other on a busy machine make milliseconds of what takes microseconds.
+torch.set_num_threads(1)
 
 Splits = Mapping[str, Mapping[str, bytes]]
 """Files of each split, by name."""

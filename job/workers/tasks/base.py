@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -115,9 +114,6 @@ class Task(Protocol):
             ``batches`` itself when there was nothing to look at; else new ones, with what `loss_sum` has to know in ``extras``.
         """
         return batches
-
-    def accompany(self, folder: Path) -> None:
-        """Write beside the saved model and tokenizer what else a user of the model needs."""
 
     def loss_sum(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
         """Forward pass, and the sum over the batch of weight × loss: a float32 scalar with a gradient, also for a filler.

@@ -77,10 +77,10 @@ class Preference(SupervisedLM):
         return Batch(inputs, labels, torch.ones(len(rows)), extras)
 
     def loss_sum(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
-        return (self._pair_losses(self._answers(model, batch), batch) * batch.weights).sum()
+        return (self._pair_losses(answers_of(model, batch), batch) * batch.weights).sum()
 
     def measure(self, model: torch.nn.Module, batch: Batch) -> Mapping[str, Any]:
-        answers = self._answers(model, batch)
+        answers = answers_of(model, batch)
         found = {
             "chosen": answers.chosen,
             "rejected": answers.rejected,
@@ -111,15 +111,17 @@ class Preference(SupervisedLM):
         chosen, rejected = (self._strength.beta * ratio / length for ratio, length in zip(ratios, lengths, strict=True))
         return chosen, rejected
 
-    def _answers(self, model: torch.nn.Module, batch: Batch) -> Answers:
-        logits = model(**batch.inputs, use_cache=False).logits
-        (chosen, rejected), (chosen_tokens, rejected_tokens) = (
-            both.chunk(2) for both in answer_log_probabilities(logits, batch.labels)
-        )
-        return Answers(chosen, rejected, chosen_tokens, rejected_tokens)
-
     def _pair_losses(self, answers: Answers, batch: Batch) -> torch.Tensor:
         return self._loss(answers, Reference(*(batch.extras[name] for name in COLUMNS)), self._strength)
+
+
+def answers_of(model: torch.nn.Module, batch: Batch) -> Answers:
+    """What the model says of both answers of B pairs."""
+    logits = model(**batch.inputs, use_cache=False).logits
+    (chosen, rejected), (chosen_tokens, rejected_tokens) = (
+        both.chunk(2) for both in answer_log_probabilities(logits, batch.labels)
+    )
+    return Answers(chosen, rejected, chosen_tokens, rejected_tokens)
 
 
 class PreferenceAppraisal(SupervisedAppraisal):

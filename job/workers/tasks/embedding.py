@@ -43,6 +43,8 @@ if TYPE_CHECKING:  # for annotations alone: the engine brings accelerate
     from job.workers.engine import Engine
 
 _NUM_RETOKENIZED = 32
+_WIDTHS = ("hidden_size", "dim", "n_embd", "d_model")
+"""Where configurations state the size of the hidden states."""
 _POOLING_MODES = {"mean": "mean_tokens", "cls": "cls_token", "last": "lasttoken", "max": "max_tokens"}
 
 
@@ -108,22 +110,6 @@ class Embedding(Task):
                 parameter.requires_grad_(False)
         return model
 
-    def accompany(self, folder: Path) -> None:
-        """What sentence-transformers reads: the modules, the pooling, the longest text."""
-        width = run_dirs.read_json(folder / "config.json")
-        size = width.get("hidden_size") or width.get("dim") or width.get("n_embd") or width.get("d_model")
-        modes = {f"pooling_mode_{mode}": how == self._settings.pooling for how, mode in _POOLING_MODES.items()}
-        kinds = ("Transformer", "Pooling")
-        modules = [
-            {"idx": at, "name": str(at), "path": f"1_{kind}" if at else "", "type": f"sentence_transformers.models.{kind}"}
-            for at, kind in enumerate(kinds)
-        ]
-        run_dirs.write_json(folder / "modules.json", modules)
-        run_dirs.write_json(
-            folder / "sentence_bert_config.json", {"max_seq_length": self.prepared.max_seq_length, "do_lower_case": False}
-        )
-        run_dirs.write_json(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": size, **modes})
-
     def collate(self, rows: Sequence[Mapping[str, Any]], epoch: int = NOT_TRAINING) -> Batch:
         columns = range(len(rows[0]["texts"]))
         ids = [row["texts"][column] for column in columns for row in rows]
@@ -140,7 +126,7 @@ class Embedding(Task):
         on_device = [batch.to(engine.device) for batch in batches]
         with torch.no_grad():
             embeddings = torch.cat([self._embed(model, batch) for batch in on_device])
-        losses, gradients = self._step_gradients(embeddings, on_device)
+        losses, gradients = step_gradients(engine, embeddings, on_device, self._settings.scale)
         sizes = [len(batch.weights) for batch in batches]
         known = zip(batches, losses.split(sizes), gradients.split(sizes), strict=True)
         return [dataclasses.replace(batch, extras={"losses": loss, "gradients": slope}) for batch, loss, slope in known]
@@ -149,7 +135,7 @@ class Embedding(Task):
         embeddings = self._embed(model, batch)
         if "gradients" in batch.extras:
             return surrogate(embeddings, batch.extras["gradients"], batch.extras["losses"])
-        losses, gradients = self._step_gradients(embeddings, [batch])
+        losses, gradients = step_gradients(self._engine, embeddings, [batch], self._settings.scale)
         return surrogate(embeddings, gradients, losses)
 
     def measure(self, model: torch.nn.Module, batch: Batch) -> Mapping[str, Any]:
@@ -161,15 +147,7 @@ class Embedding(Task):
                 "The embeddings are not all finite numbers: training has diverged.",
                 "Lower JOB_TRAIN__LEARNING_RATE, or set JOB_TRAIN__PRECISION=fp32.",
             )
-        return retrieval.compute(self.ranks(scores))
-
-    def ranks(self, scores: Scores) -> np.ndarray:
-        """Rank [N] of each anchor's positive among all texts of the split that are no anchors, each text once."""
-        embeddings, keys = scores["embeddings"], scores["keys"]
-        stock = embeddings[:, 1:].reshape(-1, embeddings.shape[-1])
-        _, first, place = np.unique(keys[:, 1:].reshape(-1), return_index=True, return_inverse=True)
-        own = place.reshape(len(keys), -1)[:, 0]
-        return retrieval.ranks(embeddings[:, 0], stock[first], own)
+        return retrieval.compute(ranks(scores))
 
     def _embed(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
         """[B, K, D]."""
@@ -177,15 +155,41 @@ class Embedding(Task):
         vectors = pool(self._settings.pooling, hidden.float(), batch.inputs["attention_mask"])
         return vectors.view(-1, len(batch.weights), vectors.shape[-1]).transpose(0, 1)
 
-    def _step_gradients(self, embeddings: torch.Tensor, batches: Sequence[Batch]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Losses and gradients of this rank's examples, from the embeddings of all ranks."""
-        if self._engine is None:
-            raise CrashError("The step's candidates are not known: `foresee` comes before `loss_sum`.")
-        everyone, mine = gather_rows(self._engine, embeddings)
-        keys, _ = gather_rows(self._engine, torch.cat([batch.labels for batch in batches]))
-        weights, _ = gather_rows(self._engine, torch.cat([batch.weights for batch in batches]))
-        losses, gradients = embedding_gradients(Texts(everyone, keys, weights), self._settings.scale)
-        return losses[mine], gradients[mine]
+
+def step_gradients(
+    engine: Engine | None, embeddings: torch.Tensor, batches: Sequence[Batch], scale: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Losses [n] and gradients [n, K, D] of this rank's examples, from the embeddings of all ranks."""
+    if engine is None:
+        raise CrashError("The step's candidates are not known: `foresee` comes before `loss_sum`.")
+    everyone, mine = gather_rows(engine, embeddings)
+    keys, _ = gather_rows(engine, torch.cat([batch.labels for batch in batches]))
+    weights, _ = gather_rows(engine, torch.cat([batch.weights for batch in batches]))
+    losses, gradients = embedding_gradients(Texts(everyone, keys, weights), scale)
+    return losses[mine], gradients[mine]
+
+
+def ranks(scores: Scores) -> np.ndarray:
+    """Rank [N] of each anchor's positive among all texts of the split that are no anchors, each text once."""
+    embeddings, keys = scores["embeddings"], scores["keys"]
+    stock = embeddings[:, 1:].reshape(-1, embeddings.shape[-1])
+    _, first, place = np.unique(keys[:, 1:].reshape(-1), return_index=True, return_inverse=True)
+    own = place.reshape(len(keys), -1)[:, 0]
+    return retrieval.ranks(embeddings[:, 0], stock[first], own)
+
+
+def describe_pooling(settings: Settings, prepared: PreparedData, folder: Path) -> None:
+    """Write what sentence-transformers reads beside a model: the modules, the pooling, the longest text."""
+    about = run_dirs.read_json(folder / "config.json")
+    size = next(about[name] for name in _WIDTHS if name in about)
+    modes = {f"pooling_mode_{mode}": how == settings.embedding.pooling for how, mode in _POOLING_MODES.items()}
+    modules = [
+        {"idx": at, "name": str(at), "path": f"{at}_{kind}" if at else "", "type": f"sentence_transformers.models.{kind}"}
+        for at, kind in enumerate(("Transformer", "Pooling"))
+    ]
+    run_dirs.write_json(folder / "modules.json", modules)
+    run_dirs.write_json(folder / "sentence_bert_config.json", {"max_seq_length": prepared.max_seq_length, "do_lower_case": False})
+    run_dirs.write_json(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": size, **modes})
 
 
 class EmbeddingAppraisal:
@@ -217,14 +221,14 @@ class EmbeddingAppraisal:
     def interval(self, scores: Scores, settings: EvalSettings, seed: int) -> dict[str, Any]:
         from job.workers.metrics.interval import ratio_interval  # brings scikit-learn, which the other ranks need not load
 
-        places = self._task.ranks(scores)
+        places = ranks(scores)
         return ratio_interval(self._task.main_metric(), (1.0 / places, np.ones(len(places))), settings, seed)
 
     def baselines(self, scores: Scores, train: Any) -> Mapping[str, Mapping[str, Any]]:
         return {}
 
     def predictions(self, scores: Scores, dataset: Any) -> Findings:
-        places = self._task.ranks(scores)
+        places = ranks(scores)
         columns = {"id": pa.array(dataset["id"][:], pa.string()), "rank": pa.array(places, pa.int64())}
         order = [int(at) for at in np.argsort(-places, kind="stable")[:20] if places[at] > 1]
         mistakes = [

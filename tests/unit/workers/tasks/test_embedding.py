@@ -9,7 +9,7 @@ import torch
 
 from job.errors import CrashError, HopelessError, SettingsError
 from job.records import PreparedData
-from job.workers.tasks.embedding import Embedding, EmbeddingAppraisal
+from job.workers.tasks.embedding import Embedding, EmbeddingAppraisal, describe_pooling, ranks
 from tests.support import tiny
 from tests.support.training import OneRank, Rows
 
@@ -68,9 +68,9 @@ def test_a_text_that_two_anchors_share_is_one_document(tmp_path):
     task = make(tmp_path)
     embeddings = np.array([[[1.0, 0], [1.0, 0.1]], [[1.0, 0.05], [1.0, 0.1]], [[0, 1.0], [0.2, 1.0]]])
     keys = np.array([[1, 9], [2, 9], [3, 8]])
-    assert task.ranks({"embeddings": embeddings, "keys": keys}).tolist() == [1, 1, 1]
+    assert ranks({"embeddings": embeddings, "keys": keys}).tolist() == [1, 1, 1]
     worse = {"embeddings": embeddings[:, ::-1] * [[[1.0, 1.0], [1.0, -1.0]]], "keys": keys}
-    assert max(task.ranks(worse)) <= 2
+    assert max(ranks(worse)) <= 2
     scores = {"embeddings": embeddings, "keys": keys}
     assert task.metrics(scores)["mrr"] == 1.0
     with pytest.raises(HopelessError, match="not all finite"):
@@ -83,7 +83,8 @@ def test_a_text_that_two_anchors_share_is_one_document(tmp_path):
 
 def test_files_for_sentence_transformers(tmp_path):
     (tmp_path / "config.json").write_text('{"dim": 16}')
-    make(tmp_path, EMBEDDING__POOLING="last").accompany(tmp_path)
+    task = make(tmp_path)
+    describe_pooling(tiny.settings(tmp_path, EMBEDDING__POOLING="last"), task.prepared, tmp_path)
     pooling = json.loads((tmp_path / "1_Pooling/config.json").read_text())
     assert pooling["word_embedding_dimension"] == 16
     assert [name for name, chosen in pooling.items() if chosen is True] == ["pooling_mode_lasttoken"]
