@@ -102,9 +102,11 @@ def test_the_cut_and_the_ranks_change_nothing_but_rounding(tmp_path, model):
             losses = [record["train/loss"] for record in records if "train/loss" in record]
             found[world_size, size] = load_file(run_dir.model / "model.safetensors"), losses
     weights, losses = found[1, 10]
+    # Attention does not depend on the keys' bias: its gradient is rounding, of which Adam makes whole steps.
+    compared = [name for name in weights if not name.endswith("key.bias")]
     for other, values in found.values():
         assert values == pytest.approx(losses, rel=1e-4)
-        assert all(torch.allclose(weights[name], other[name], atol=1e-4) for name in weights)
+        assert all(torch.allclose(weights[name], other[name], atol=1e-5) for name in compared)
 
 
 def test_dropout_is_drawn_the_same_in_both_passes(tmp_path, model):
@@ -127,16 +129,31 @@ def test_dropout_is_drawn_the_same_in_both_passes(tmp_path, model):
     assert not torch.equal(first[0], embed(built.model, step.batches[0]).detach())
 
 
-def test_it_learns_and_sentence_transformers_reads_the_folder(tmp_path, model):
-    run_dir = place(
-        tmp_path, model, TRAIN__MAX_STEPS="120", TRAIN__LEARNING_RATE="3e-3", EMBEDDING__POOLING="cls", EVAL__BEST_METRIC="mrr"
-    )
+def translations(count, seed):
+    """Three words, and the three that a fixed table gives for them, in any order."""
+    words = [word for group in tiny.WORDS.values() for word in group]
+    table = dict(zip(words, random.Random(0).sample(words, len(words)), strict=True))
+    draw = random.Random(seed)
+    drawn = [draw.sample(words, 3) for _ in range(count)]
+    return [{"anchor": " ".join(given), "positive": " ".join(draw.sample([table[word] for word in given], 3))} for given in drawn]
+
+
+def test_it_learns_and_sentence_transformers_reads_the_folder(tmp_path):
+    model = model_folders.write(tmp_path / "model", "bert", hidden_size=32)
+    splits = {"train": {"a.jsonl": as_json_lines(translations(600, 1))}, "eval": {"a.jsonl": as_json_lines(translations(40, 2))}}
+    changes = {
+        "TRAIN__MAX_STEPS": "150",
+        "TRAIN__LEARNING_RATE": "1e-2",
+        "TRAIN__GLOBAL_BATCH_SIZE": "32",
+        "EVAL__EVERY_STEPS": "150",
+    }
+    run_dir = tasks.prepared(tmp_path / "run", model, splits, TASK="embedding", **changes)
     report = tasks.finished(run_dir)
     assert report.pipeline_tag == "sentence-similarity"
-    assert report.metrics["mrr"] > report.baselines["untrained"]["mrr"] + 0.1
+    assert report.metrics["mrr"] > 2 * report.baselines["untrained"]["mrr"]
     assert report.interval["value"] == pytest.approx(report.metrics["mrr"])
     reader = SentenceTransformer(str(run_dir.model), device="cpu")
-    given = triplets(30, 1)
+    given = translations(40, 2)
     queries, texts = (reader.encode([row[name] for row in given]) for name in ("anchor", "positive"))
     similarities = reader.similarity(queries, texts).numpy()
     places = 1 + (similarities > similarities.diagonal()[:, None]).sum(axis=1)
