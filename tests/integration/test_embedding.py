@@ -139,13 +139,14 @@ def translations(count, seed):
 
 
 def test_it_learns_and_sentence_transformers_reads_the_folder(tmp_path):
-    model = model_folders.write(tmp_path / "model", "bert", hidden_size=32)
+    still = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "initializer_range": 0.1}
+    model = model_folders.write(tmp_path / "model", "bert", hidden_size=32, **still)
     splits = {"train": {"a.jsonl": as_json_lines(translations(600, 1))}, "eval": {"a.jsonl": as_json_lines(translations(40, 2))}}
     changes = {
-        "TRAIN__MAX_STEPS": "150",
+        "TRAIN__MAX_STEPS": "200",
         "TRAIN__LEARNING_RATE": "1e-2",
         "TRAIN__GLOBAL_BATCH_SIZE": "32",
-        "EVAL__EVERY_STEPS": "150",
+        "EVAL__EVERY_STEPS": "200",
     }
     run_dir = tasks.prepared(tmp_path / "run", model, splits, TASK="embedding", **changes)
     report = tasks.finished(run_dir)
