@@ -6,15 +6,15 @@ import contextlib
 import logging
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from job import run_dir as run_dirs
-from job.cluster import launch, topology
-from job.cluster.stop import StopRequest
+from job.cluster import alive, launch, topology
+from job.cluster.stop import StopRequest, deadline_of
 from job.cluster.supervise import Crew
 from job.errors import COMPLETE, JobError, as_job_error
 from job.records import PublishedRun
-from job.reporting import logs, summary
+from job.reporting import kubeflow, logs, prometheus, summary
 from job.reporting.masking import Masker
 from job.reporting.progress import Progress
 from job.run_dir import RunDir
@@ -46,13 +46,12 @@ def main(environ: Mapping[str, str]) -> int:
         return ending.report(error, ending.Scene("settings"))
     secrets = secret_values(settings, environ)
     logs.setup(settings.run.log_format, sys.stderr, {"run": settings.run.name}, secrets)
-    scene = ending.Scene("start", masker=Masker.of(secrets))
-    deadline = None if settings.run.time_limit_s is None else started + settings.run.time_limit_s - settings.run.grace_s
+    scene = ending.Scene("start", masker=Masker.of(secrets), termination_log=settings.run.termination_log)
 
     def start() -> int:
         run_dir = RunDir(settings.run.dir.resolve() / settings.run.name)
-        stop = StopRequest(run_dir.stop, deadline)
-        with run_dirs.exclusive(run_dir), stop.listening():
+        stop = StopRequest(run_dir.stop, deadline_of(settings, started, time.time() - time.monotonic()))
+        with run_dirs.exclusive(run_dir), stop.listening(), alive.beating(run_dir.alive):
             scene.run_dir = run_dir
             # Reported while signals are still heard: a second SIGTERM must not end the process without its exit code.
             return _reported(scene, lambda: _run(settings, run_dir, stop, environ, scene))
@@ -82,12 +81,29 @@ def _run(settings: Settings, run_dir: RunDir, stop: StopRequest, environ: Mappin
         logger.info("run %s is complete already; nothing to do", settings.run.name)
         return COMPLETE
     scene.attempt = attempt
+    logs.add_context(attempt=attempt.number, node=shape.node_rank)
+    run_dirs.write_json(run_dir.attempt, {"number": attempt.number, "nonce": attempt.nonce})
     context = RunContext(settings, run_dir, attempt, crew, Progress(sys.stderr, settings.run.log_format))
-    published = _stages(context, scene)
+    with _watched(context, environ):
+        published = _stages(context, scene)
     with contextlib.suppress(OSError):  # nobody may be listening any more; the run is complete all the same
         sys.stdout.write(summary.render(published, run_dir.report))
         sys.stdout.flush()
     return COMPLETE
+
+
+@contextlib.contextmanager
+def _watched(context: RunContext, environ: Mapping[str, str]) -> Iterator[None]:
+    """Whoever wants to know where the attempt stands is told while inside."""
+    settings, status = context.settings, context.progress.status
+    labels = {"run": settings.run.name, "node": str(context.crew.topology.node_rank)}
+    service = alive.SERVICE
+    with (
+        prometheus.exported(settings.metrics, status, labels, service),
+        kubeflow.told(kubeflow.Trainer.of(environ), status, f"{service}kubeflow"),
+        status.noting_the_end(),
+    ):
+        yield
 
 
 def _stages(context: RunContext, scene: ending.Scene) -> PublishedRun:

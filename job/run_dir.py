@@ -14,6 +14,7 @@ The run directory is where the node process (no torch) and the worker programs (
     metrics.jsonl                the run's metrics so far              stop         the stop request
     failure.json                 how the run failed, when it did   identity.json  fingerprints that a checkpoint must share
     attempt.json                 number and nonce of this attempt   plan.json     steps to do, for the progress line
+    alive                        touched while the node process works
 """
 
 from __future__ import annotations
@@ -139,6 +140,7 @@ class RunDir:
     identity = _Below("identity.json")
     attempt = _Below("attempt.json")
     plan = _Below("plan.json")
+    alive = _Below("alive")
 
     def input_data(self, split: str) -> Path:
         return self.inputs / "data" / split

@@ -9,13 +9,63 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
-from job.errors import StopRequested
+from job.errors import SettingsError, StopRequested
+from job.settings.root import Settings
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT)
+
+
+@dataclass
+class Pace:
+    """What this attempt measured so far, in seconds: a step, and the longest save and upload of a checkpoint."""
+
+    step_s: float = 0.0
+    save_s: float = 0.0
+    upload_s: float = 0.0
+    _last: tuple[int, float] | None = None
+
+    @property
+    def lead_s(self) -> float:
+        """How long before its end the allocation must be left: a step, then save and upload, behind another one under way."""
+        return self.step_s + 2 * (self.save_s + self.upload_s)
+
+    def learn(self, record: Mapping[str, Any]) -> None:
+        """Take over what a metric record of this attempt says of saves and steps."""
+        self.save_s = max(self.save_s, record.get("time/checkpoint_save_s") or 0.0)
+        if "train/loss" not in record:
+            return
+        step, seconds = int(record["step"]), float(record["time_s"])
+        if self._last is not None and step > self._last[0]:
+            self.step_s = (seconds - self._last[1]) / (step - self._last[0])
+        self._last = (step, seconds)
+
+
+def deadline_of(settings: Settings, started: float, epoch: float) -> float | None:
+    """The monotonic time at which only the grace is left of the allocation; None where its end is unknown.
+
+    Args:
+        settings: what is known of the end: seconds from the start, or a time of day.
+        started: monotonic time of the start.
+        epoch: what a time of day is more than the monotonic one.
+
+    Raises:
+        SettingsError: when the end of the allocation has passed, or is too near to save anything.
+    """
+    run, end = settings.run, settings.limits.deadline
+    if end is not None and end - epoch - started <= run.grace_s:
+        raise SettingsError(
+            "JOB_LIMITS__DEADLINE leaves nothing to train in: it has passed, or is no more than JOB_RUN__GRACE_S away.",
+            "Give the end of this very allocation, in seconds since 1970; it is another one at every start.",
+        )
+    ends = [started + run.time_limit_s] if run.time_limit_s is not None else []
+    ends += [end - epoch] if end is not None else []
+    return min(ends) - run.grace_s if ends else None
 
 
 class StopRequest:
@@ -29,8 +79,7 @@ class StopRequest:
     def __init__(self, path: Path, deadline: float | None = None) -> None:
         self.path = path
         self.deadline = deadline
-        self.lead_s = 0.0
-        """Seconds that saving and uploading took so far; the deadline is met that much earlier."""
+        self.pace = Pace()
         self.requested_at: float | None = None
         self.cause = ""
         self._interruptible = False
@@ -70,7 +119,7 @@ class StopRequest:
         """Whether a stop was requested by any cause."""
         if self.requested_at is None and self.path.exists():
             self.request("the stop file")
-        if self.requested_at is None and self.deadline is not None and time.monotonic() + self.lead_s > self.deadline:
+        if self.requested_at is None and self.deadline is not None and time.monotonic() + self.pace.lead_s > self.deadline:
             self.request("the end of the allocation")
         return self.requested_at is not None
 

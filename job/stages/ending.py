@@ -38,6 +38,8 @@ class Scene:
     attempt: Attempt | None = None
     timings: dict[str, float] = field(default_factory=dict)
     masker: Masker = field(default_factory=Masker)
+    termination_log: Path | None = None
+    """Where the settings say; None for Kubernetes' own."""
 
     @contextlib.contextmanager
     def stage(self, context: RunContext, name: str) -> Iterator[None]:
@@ -63,8 +65,8 @@ def report(error: JobError, scene: Scene) -> int:
         with contextlib.suppress(OSError):  # the disk may be what failed
             run_dirs.write_bytes(scene.run_dir.failure, line.encode())
     with contextlib.suppress(OSError):
-        if TERMINATION_LOG.exists():
-            TERMINATION_LOG.write_bytes(line.encode())
+        if scene.termination_log is not None or TERMINATION_LOG.exists():
+            (scene.termination_log or TERMINATION_LOG).write_bytes(line.encode())
     sys.stderr.write(f"\njob: {record['message']}\n{record['hint']}\n{line}\n")
     sys.stderr.flush()
     return error.exit_code

@@ -18,7 +18,8 @@ def prepare(context: RunContext, fetched: FetchedInputs) -> PreparedData:
         UnusableError: the run to continue was trained on other inputs.
     """
     run_dir, settings = context.run_dir, context.settings
-    request = digest([resolved.fingerprint(settings), resolved.dump(settings)["limits"], fetched.sources])
+    limits = {name: value for name, value in resolved.dump(settings)["limits"].items() if name.endswith("_share")}
+    request = digest([resolved.fingerprint(settings), limits, fetched.sources])
     marker = run_dir.marker("prepare")
     record = run_dir.prepared / "prepared.json"
     if not (marker.exists() and record.exists() and run_dirs.read_json(marker)["request"] == request):

@@ -15,7 +15,7 @@ from job.storage.commit import Attempt, RunLog
 from job.storage.log import LogEntry
 from job.storage.options import StoreOptions
 from job.storage.probe import probe
-from job.storage.retention import fruitless_attempts, live_commits
+from job.storage.retention import fruitless_attempts, fruitless_stops, live_commits
 from job.storage.stores import open_store
 
 logger = logging.getLogger(__name__)
@@ -42,18 +42,29 @@ def start_attempt(settings: Settings) -> Attempt | None:
     _check_same_settings(settings, entries)
     if any(entry.kind == "complete" for entry in entries):
         return None
-    fruitless = fruitless_attempts(entries)
-    if 0 < settings.limits.max_fruitless_attempts <= fruitless:
-        raise HopelessError(
-            f"The last {fruitless} attempts at the run {settings.run.name} ended without a new commit; another would end the same way.",
-            "Read their failure records below attempts/ in the store. Once the cause is gone, JOB_LIMITS__MAX_FRUITLESS_ATTEMPTS=0 goes on.",
-        )
+    _check_hope(settings, entries)
     if entries:
         logger.info("run %s has %d log entries; taking it over", settings.run.name, len(entries))
     return log.start(
         resolved.fingerprint(settings),
         {"task": settings.task, "settings": resolved.result_settings(settings), "places": resolved.places(settings)},
     )
+
+
+def _check_hope(settings: Settings, entries: Sequence[LogEntry]) -> None:
+    """Attempts that lead nowhere are not made for ever: a scheduler that retries a stop for free knows no end of its own."""
+    name, limits = settings.run.name, settings.limits
+    failed, stopped = fruitless_attempts(entries), fruitless_stops(entries)
+    if 0 < limits.max_fruitless_attempts <= failed:
+        raise HopelessError(
+            f"The last {failed} attempts at the run {name} ended without a new commit; another would end the same way.",
+            "Read their failure records below attempts/ in the store. Once the cause is gone, JOB_LIMITS__MAX_FRUITLESS_ATTEMPTS=0 goes on.",
+        )
+    if 0 < limits.max_fruitless_stops <= stopped:
+        raise HopelessError(
+            f"The run {name} was stopped {stopped} times in a row before anything was committed: it never gets the time it needs.",
+            "Give an attempt more time, or save more often (JOB_CHECKPOINT__EVERY_MINUTES); then JOB_LIMITS__MAX_FRUITLESS_STOPS=0 goes on.",
+        )
 
 
 def _check_places(settings: Settings) -> None:

@@ -26,7 +26,6 @@ def train(context: RunContext, prepared: PreparedData) -> TrainResult:
         HopelessError: training diverged.
     """
     run_dir = context.run_dir
-    run_dirs.write_json(run_dir.attempt, {"number": context.attempt.number, "nonce": context.attempt.nonce})
     uploader = Uploader(context)
     tail = MetricsTail(run_dir.metrics)
 
@@ -34,6 +33,8 @@ def train(context: RunContext, prepared: PreparedData) -> TrainResult:
         uploader.tick()
         for record in tail.new():
             context.progress.update({**_plan(run_dir.plan), **record})
+            if record.get("attempt") == context.attempt.number:
+                context.stop.pace.learn(record)
 
     run_dir.plan.unlink(missing_ok=True)
     try:

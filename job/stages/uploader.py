@@ -69,6 +69,7 @@ class Uploader:
         if error is None:
             return
         self._failures += 1
+        self._context.progress.status.upload_failed()
         if error.exit_code in FATAL:
             raise error
         limit = self._context.settings.checkpoint.max_failed_uploads
@@ -87,7 +88,9 @@ class Uploader:
             return
         self._failures = 0
         seconds = time.monotonic() - started
-        self._context.stop.lead_s = max(self._context.stop.lead_s, 2 * seconds)
+        pace = self._context.stop.pace
+        pace.upload_s = max(pace.upload_s, seconds)
+        self._context.progress.status.committed(step, seconds)
         logger.info("checkpoint of step %d committed", step, extra={"step": step, "upload_s": round(seconds, 3)})
 
     def _commit(self, step: int, folder: Path) -> None:

@@ -6,6 +6,7 @@ import functools
 import logging
 import math
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,7 +131,9 @@ def train(run_dir: RunDir, settings: Settings, engine: Engine, trainee: Trainee)
             metrics.append({"attempt": attempt, "step": state.step, "epoch": epoch, "time_s": state.seconds, **values})
 
     def save(state: TrainState) -> None:
+        started = time.monotonic()
         checkpointer.write(state, settings.limits.min_free_bytes)
+        record({"time/checkpoint_save_s": time.monotonic() - started})
 
     stop = StopFile(engine, run_dir)
 

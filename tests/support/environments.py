@@ -1,7 +1,11 @@
 """Environments for tests of the settings: the smallest valid one, and for every variable a second valid value."""
 
+from pathlib import Path
+
 from job.errors import SettingsError
 from job.settings import root
+
+VARIANTS = Path(__file__).parents[2] / "k8s/overlays/sweep/variants.txt"
 
 MINIMAL = {
     "JOB_RUN__NAME": "first",
@@ -16,6 +20,7 @@ OTHER = {
     "JOB_RUN__SEED": "7",
     "JOB_RUN__TIME_LIMIT_S": "3600",
     "JOB_RUN__GRACE_S": "60",
+    "JOB_RUN__TERMINATION_LOG": "/last-words",
     "JOB_RUN__LOG_FORMAT": "json",
     "JOB_MODEL__URI": "s3://bucket/model",
     "JOB_MODEL__REVISION": "v2",
@@ -126,11 +131,22 @@ OTHER = {
     "JOB_LIMITS__MAX_UNKNOWN_LABEL_SHARE": "0.2",
     "JOB_LIMITS__MAX_LEAKED_SHARE": "0.2",
     "JOB_LIMITS__STALL_TIMEOUT_S": "60",
+    "JOB_LIMITS__ALIVE_TIMEOUT_S": "60",
+    "JOB_LIMITS__DEADLINE": "4102444800",
     "JOB_LIMITS__MAX_FRUITLESS_ATTEMPTS": "5",
+    "JOB_LIMITS__MAX_FRUITLESS_STOPS": "5",
     "JOB_LIMITS__STORE_TIMEOUT_S": "60",
     "JOB_LIMITS__MIN_FREE_BYTES": "0",
+    "JOB_METRICS__PORT": "9400",
+    "JOB_METRICS__TEXTFILE": "/metrics/job.prom",
+    "JOB_SWEEP__VARIANTS_PATH": str(VARIANTS),
+    "JOB_SWEEP__INDEX": "1",
 }
-TOGETHER = {"JOB_DATA__HEADER": {"JOB_DATA__COLUMN_NAMES": "text,label"}, "JOB_DATA__COLUMN_NAMES": {"JOB_DATA__HEADER": "false"}}
+TOGETHER = {
+    "JOB_DATA__HEADER": {"JOB_DATA__COLUMN_NAMES": "text,label"},
+    "JOB_DATA__COLUMN_NAMES": {"JOB_DATA__HEADER": "false"},
+    "JOB_SWEEP__VARIANTS_PATH": {"JOB_SWEEP__INDEX": "1"},
+}
 """Values that are only valid with another one beside them."""
 
 

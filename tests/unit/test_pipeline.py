@@ -90,9 +90,24 @@ def test_the_stages_in_the_order_of_the_data(stages, tmp_path, folder, capsys):
         ("publish", "inputs", "scores"),
     ]
     assert stages[-1][-1].keys() == {"fetch", "prepare", "train", "evaluate", "publish"}
-    assert "file:///model" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "file:///model" in told.out
+    attempt = stages[0][1].attempt
+    assert run_dir.read_json(folder.attempt) == {"number": 1, "nonce": attempt.nonce}
+    assert not folder.alive.exists()
     assert json.loads(folder.settings.read_bytes())["run"]["name"] == "tiny"
     assert not folder.failure.exists()
+
+
+def test_whoever_watches_is_told_how_it_stands_and_how_it_ended(stages, tmp_path, capsys):
+    path = tmp_path / "job.prom"
+    stages.ends["train"] = lambda context: (context.progress.stage("train"), raising(DataError("row 7"))(context))
+    assert pipeline.main({**tiny.environ(tmp_path), "JOB_METRICS__TEXTFILE": str(path), "JOB_RUN__LOG_FORMAT": "json"}) == 65
+    text = path.read_text()
+    assert 'finetune_job_exit_code{node="0",run="tiny"} 65.0' in text
+    assert 'finetune_job_stage{node="0",run="tiny",stage="train"} 1.0' in text
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith('{"time"')]
+    assert {(line["run"], line["attempt"], line["node"]) for line in lines if line.get("stage") == "train"} == {("tiny", 1, 0)}
 
 
 def test_a_wrong_setting_makes_nothing(stages, tmp_path, capsys):

@@ -40,18 +40,23 @@ class Conversations:
         self._exchanges = Exchanges(settings, setup.tokenizer)
         self._packed = settings.data.packing == "on"
         self.roles = _PAIRS if settings.data.prompt_column else _MESSAGES
+        self._columns = [name for name in self.roles if name != "id"]
         self._stops: set[int] = set()
         self._prompts: list[dict[str, Any]] = []
 
     def recognise(self, train: Source) -> list[str]:
-        return self._exchanges.notes({name: train.table[name][0].as_py() for name in self.roles}, train.place(0))
+        filled = select_filled(train, self._columns).kept
+        if not len(filled):
+            return []
+        return self._exchanges.notes(
+            {name: train.table[name][int(filled[0])].as_py() for name in self.roles}, train.place(filled[0])
+        )
 
     def select(self, source: Source, limits: LimitsSettings) -> Selection:
-        columns = [name for name in self.roles if name != "id"]
-        selection = select_filled(source, columns)
-        check_filled(source, selection, " and ".join(columns), limits)
+        selection = select_filled(source, self._columns)
+        check_filled(source, selection, " and ".join(self._columns), limits)
         for row in selection.kept.tolist():
-            parse({name: source.table[name][row].as_py() for name in columns}, source.place(row))
+            parse({name: source.table[name][row].as_py() for name in self._columns}, source.place(row))
         return selection
 
     def strata(self, train: Source) -> Strata | None:

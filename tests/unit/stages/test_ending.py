@@ -52,6 +52,18 @@ def test_no_termination_log_is_made(context, termination_log):
     assert not termination_log.exists()
 
 
+def test_a_termination_log_that_the_settings_name_is_written_though_it_was_not_there(context, termination_log, tmp_path):
+    termination_log.touch()
+    named = tmp_path / "last-words"
+    ending.report(DataError("x"), scene_of(context, termination_log=named))
+    assert json.loads(named.read_bytes()) == json.loads(context.run_dir.failure.read_bytes())
+    assert termination_log.read_bytes() == b""
+
+
+def test_a_termination_log_that_cannot_be_written_changes_nothing(context, tmp_path):
+    assert ending.report(DataError("x"), scene_of(context, termination_log=tmp_path)) == 65
+
+
 def test_before_there_is_a_run_directory(capsys):
     assert ending.report(DataError("x"), ending.Scene("settings")) == 65
     assert json.loads(capsys.readouterr().err.splitlines()[-1])["attempt"] is None

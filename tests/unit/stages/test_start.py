@@ -125,6 +125,15 @@ def test_a_link_does_not_hide_the_run_directory(tmp_path):
         start_attempt(tiny.settings(tmp_path, OUTPUT__URI=str(tmp_path / "link" / "store")))
 
 
+def test_a_run_that_is_always_stopped_too_early_is_given_up(tmp_path):
+    settings = tiny.settings(tmp_path, LIMITS__MAX_FRUITLESS_STOPS="2")
+    for _ in range(2):
+        start.start_attempt(settings).stopped()
+    with pytest.raises(HopelessError, match="stopped 2 times in a row before anything was committed"):
+        start.start_attempt(settings)
+    start.start_attempt(tiny.settings(tmp_path, LIMITS__MAX_FRUITLESS_STOPS="0"))
+
+
 def test_a_run_that_gets_nowhere_is_given_up(settings, log):
     for _ in range(3):
         attempt = start.start_attempt(settings)

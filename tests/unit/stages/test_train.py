@@ -44,7 +44,6 @@ def test_everything_is_committed_when_it_returns(context, program):
     program(10, 20)
     assert train(context, PREPARED) == RESULT
     assert committed(context) == [10, 20]
-    assert run_dirs.read_json(context.run_dir.attempt) == {"number": 1, "nonce": context.attempt.nonce}
 
 
 @pytest.mark.parametrize("error", [StopRequested("SIGTERM"), HopelessError("diverged")])

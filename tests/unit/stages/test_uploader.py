@@ -50,7 +50,7 @@ def test_oldest_first_and_gone_when_committed(context, checkpoint, commits):
     assert context.run_dir.finished_checkpoints() == []
     entry = context.attempt.entries[1]
     assert entry["metric"] == {"name": "accuracy", "value": 0.5, "greater_is_better": True}
-    assert context.stop.lead_s > 0
+    assert context.stop.pace.upload_s > 0
 
 
 def test_the_newest_are_kept_and_metrics_stay(context, checkpoint, tmp_path):

@@ -19,7 +19,7 @@ def encode(room):
     return list(encoder.encode(iter(batches)))
 
 
-@pytest.mark.parametrize(("room", "expected"), [(None, ["a", "cut", "long", "long#2"]), (6, ["a+1", "long+1"])])
+@pytest.mark.parametrize(("room", "expected"), [(None, ["a", "cut", "long", "long#2"]), (6, ["a+1", "long+1"]), (100, ["a+3"])])
 def test_every_piece_with_a_target_is_in_one_record(room, expected):
     found = encode(room)
     assert [name for each in found for name in each.records["id"].to_pylist()] == expected

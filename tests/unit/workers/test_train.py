@@ -111,7 +111,9 @@ def test_training_from_start_to_end(run_dir, make, monkeypatch):
         (4, True, False),
         (5, False, True),
         (5, True, False),
+        (5, False, False),
     ]
+    assert records[-1]["time/checkpoint_save_s"] > 0
     assert all(record["attempt"] == 3 for record in records)
     assert records[0]["epoch"] == pytest.approx(2 / 3)
     assert trainee.checkpointer.best.exists()
