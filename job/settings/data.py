@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from job.settings.group import CommaList, Group, NonEmpty, UriList
 
-DataFormat = Literal["auto", "csv", "tsv", "jsonl", "parquet", "text-folder", "text"]
+DataFormat = Literal["auto", "csv", "tsv", "jsonl", "parquet", "text-folder", "text", "conll"]
 
 
 class DataSettings(Group):
@@ -25,7 +25,7 @@ class DataSettings(Group):
     """Test data for the final score, same forms. Without it, `JOB_DATA__TEST_FRACTION` of the training data, or else the validation data, is scored."""
 
     format: DataFormat = "auto"
-    """File format. `auto` goes by the file's ending, `.gz` and `.zst` taken off; `text-folder` is one text per file, sub-folders are the labels; `text` is plain text without labels, for language models."""
+    """File format. `auto` goes by the file's ending, `.gz` and `.zst` taken off; `text-folder` is one text per file, sub-folders are the labels; `text` is plain text without labels, for language models; `conll` is a word and its tags a line, an empty line after each sentence."""
 
     hub_config: NonEmpty | None = None
     """Configuration name of a Hub data set that has several."""
@@ -56,6 +56,35 @@ class DataSettings(Group):
 
     completion_column: NonEmpty = "completion"
     """Column that holds the answer to `JOB_DATA__PROMPT_COLUMN`: a text, or a list of messages."""
+    tokens_column: NonEmpty = "tokens"
+    """Column that holds the words of a sentence, a list (task `token-classification`)."""
+
+    tags_column: NonEmpty = "tags"
+    """Column that holds a tag for each word, a list of names or of numbers (task `token-classification`)."""
+
+    tag_scheme: Literal["auto", "iob1", "iob2", "iobes", "bilou", "plain"] = "auto"
+    """How tags mark entities; `plain`: every word has a label of its own. `auto` recognises it and says so; `iob1` reads an `I-` that begins an entity as a `B-`."""
+
+    conll_token_column: int = Field(default=1, ge=1)
+    """Number of the column that holds the word in CoNLL files, from 1."""
+
+    conll_tag_column: int | None = Field(default=None, ge=1)
+    """Number of the column that holds the tag in CoNLL files, from 1. Default: the last one."""
+
+    chosen_column: NonEmpty = "chosen"
+    """Column of the preferred answer, a text or a list of messages (tasks `dpo`, `reward`)."""
+
+    rejected_column: NonEmpty = "rejected"
+    """Column of the answer that is not preferred, of the same form."""
+
+    anchor_column: NonEmpty = "anchor"
+    """Column of the text that is looked for (task `embedding`)."""
+
+    positive_column: NonEmpty = "positive"
+    """Column of the text that belongs to it."""
+
+    negative_column: NonEmpty | None = None
+    """Column of a text that does not belong to it, though it may look so. Without one, the other rows' texts alone are wrong answers."""
 
     chat_template: NonEmpty | None = None
     """Jinja template that renders a conversation, in place of the tokenizer's own, and is published with it. Best given as a file: `JOB_DATA__CHAT_TEMPLATE_FILE`."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from job.settings.root import Settings
 
-_RESULT_GROUPS = ("task", "model", "data", "tuning", "train", "eval")
+_RESULT_GROUPS = ("task", "model", "data", "tuning", "train", "eval", "tagging", "preference", "embedding")
 _NO_EFFECT = {
     "model": {"hub_token"},
     "train": {"log_every_steps", "data_workers"},

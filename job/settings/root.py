@@ -21,14 +21,17 @@ from job.errors import SettingsError
 from job.settings import deepspeed, sweep
 from job.settings.checkpoint import CheckpointSettings
 from job.settings.data import DataSettings
+from job.settings.embedding import EmbeddingSettings
 from job.settings.evaluation import EvalSettings
 from job.settings.limits import LimitsSettings
 from job.settings.metrics import MetricsSettings
 from job.settings.model import ModelSettings
 from job.settings.output import OutputSettings
 from job.settings.parallel import ParallelSettings
+from job.settings.preference import PreferenceSettings
 from job.settings.run import RunSettings
 from job.settings.sweep import SweepSettings
+from job.settings.tagging import TaggingSettings
 from job.settings.train import TrainSettings
 from job.settings.tuning import TuningSettings
 
@@ -39,7 +42,7 @@ FILE_SUFFIX = "_FILE"
 NOT_SETTINGS = frozenset({CONFIG_VARIABLE, "JOB_COMPLETION_INDEX", "JOB_SETTINGS_FILE"})
 """Names that begin like a setting and are none: ours for the YAML file, Kubernetes' for the pod's index, slurm/job.sbatch's environment file."""
 
-Task = Literal["text-classification", "masked-lm", "causal-lm", "sft"]
+Task = Literal["text-classification", "token-classification", "masked-lm", "causal-lm", "sft", "dpo", "reward", "embedding"]
 
 
 class Settings(BaseSettings):
@@ -63,6 +66,9 @@ class Settings(BaseSettings):
     tuning: TuningSettings = TuningSettings()
     train: TrainSettings = TrainSettings()
     eval: EvalSettings = EvalSettings()
+    tagging: TaggingSettings = TaggingSettings()
+    preference: PreferenceSettings = PreferenceSettings()
+    embedding: EmbeddingSettings = EmbeddingSettings()
     checkpoint: CheckpointSettings = CheckpointSettings()
     output: OutputSettings
     parallel: ParallelSettings = ParallelSettings()

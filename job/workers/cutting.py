@@ -6,6 +6,7 @@ and once to cut, would cost twice.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 Side = Literal["right", "left"]
@@ -20,18 +21,23 @@ def cut(encoding: Any, max_length: int, side: Side) -> tuple[TokenIds, TokenIds]
         max_length: longest input in tokens, special tokens included, more than the special tokens alone.
         side: the end of a text from which tokens are taken.
     """
+    kept = kept_positions(encoding, max_length, side)
     ids, types = encoding.ids, encoding.type_ids
-    if len(ids) <= max_length:
-        return ids, types
+    return [ids[at] for at in kept], [types[at] for at in kept]
+
+
+def kept_positions(encoding: Any, max_length: int, side: Side) -> Sequence[int]:
+    """Positions of the tokens that `cut` keeps, ascending; arguments as there."""
+    if len(encoding) <= max_length:
+        return range(len(encoding))
     sequences = encoding.sequence_ids
     positions = [[at for at, sequence in enumerate(sequences) if sequence == text] for text in (0, 1)]
-    num_special = len(ids) - len(positions[0]) - len(positions[1])
+    num_special = len(encoding) - len(positions[0]) - len(positions[1])
     lengths = share(len(positions[0]), len(positions[1]), max_length - num_special)
     dropped: set[int] = set()
     for text, length in zip(positions, lengths, strict=True):
         dropped.update(text[length:] if side == "right" else text[: len(text) - length])
-    kept = [at for at in range(len(ids)) if at not in dropped]
-    return [ids[at] for at in kept], [types[at] for at in kept]
+    return [at for at in range(len(encoding)) if at not in dropped]
 
 
 def share(first: int, second: int, room: int) -> tuple[int, int]:

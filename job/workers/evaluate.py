@@ -87,7 +87,8 @@ def main(run_dir: RunDir, settings: Settings) -> None:
         torch.manual_seed(settings.run.seed)
         return subject.task.load_model(str(run_dir.input_model), from_config=settings.model.from_config)
 
-    subject = dataclasses.replace(subject, dataset=subject.task.enrich(subject.dataset, start, engine))
+    beat = Heartbeat(run_dir, "evaluate", engine.rank).beat
+    subject = dataclasses.replace(subject, dataset=subject.task.enrich(subject.dataset, start, engine, beat))
     scorer = Scorer(engine, subject)
     model = subject.appraisal.load_published(run_dir.model)
     scores = scorer(model)

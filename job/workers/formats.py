@@ -21,6 +21,10 @@ ENDINGS = {
     ".json": "jsonl",
     ".parquet": "parquet",
     ".pq": "parquet",
+    ".conll": "conll",
+    ".iob": "conll",
+    ".iob2": "conll",
+    ".bio": "conll",
 }
 TEXT_FOLDER = "text-folder"
 TEXT = "text"

@@ -91,10 +91,13 @@ class Loop:
         """Forward and backward over the step's micro-batches, then one update unless something is not finite."""
         engine, parts = self.engine, self.parts
         engine.seed(self.settings.run.seed, step.number)
-        (weight,) = engine.sum([float(sum(batch.weights.sum() for batch in step.batches))])
+        batches = parts.task.foresee(parts.wrapped, step.batches, engine)
+        if batches is not step.batches:
+            engine.seed(self.settings.run.seed, step.number)
+        (weight,) = engine.sum([float(sum(batch.weights.sum() for batch in batches))])
         local_loss = torch.zeros((), dtype=torch.float64, device=engine.device)
-        for number, batch in enumerate(step.batches, 1):
-            with engine.accumulating(parts.wrapped, last=number == len(step.batches)):
+        for number, batch in enumerate(batches, 1):
+            with engine.accumulating(parts.wrapped, last=number == len(batches)):
                 on_device = batch.to(engine.device)
                 micro_loss = parts.task.loss_sum(parts.wrapped, on_device)
                 # Engines average gradients over the ranks, so each rank counts its share world_size times.

@@ -16,6 +16,7 @@ from job.errors import DataError
 from job.settings.data import DataSettings
 from job.workers.formats import TEXT_FOLDER, FormattedFiles, choose_format
 from job.workers.readers.base import LABELLED, Chunk, DataFile, Roles
+from job.workers.readers.conll import read_conll
 from job.workers.readers.delimited import DELIMITERS, read_delimited
 from job.workers.readers.hub import read_hub, wanted_split
 from job.workers.readers.json_lines import read_json_lines
@@ -31,6 +32,7 @@ READERS: dict[str, Reader] = {
     "tsv": partial(read_delimited, delimiter=DELIMITERS["tsv"]),
     "jsonl": read_json_lines,
     "parquet": read_parquet,
+    "conll": read_conll,
     "text": read_documents,
 }
 

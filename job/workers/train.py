@@ -7,7 +7,9 @@ import logging
 import math
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,7 +39,7 @@ from job.workers.optimizer import learning_rate, make_optimizer
 from job.workers.program import Heartbeat, run_program
 from job.workers.scoring import Examples
 from job.workers.state import BestMetric, TrainState
-from job.workers.tasks import make_task
+from job.workers.tasks import accompany, make_task
 from job.workers.tasks.base import Task
 from job.workers.validation import Validation, best_metric
 
@@ -67,7 +69,7 @@ def main(run_dir: RunDir, settings: Settings) -> None:
     trainee = build(run_dir, settings, engine)
     if not trainee.state.done:
         train(run_dir, settings, engine, trainee)
-    publishable(run_dir, engine, trainee)
+    publishable(run_dir, engine, trainee, functools.partial(accompany, settings, trainee.parts.task.prepared))
     if engine.is_main:
         describe(engine, trainee, choice).write(run_dir.root / "train.json")
     engine.barrier()
@@ -103,7 +105,10 @@ def build(run_dir: RunDir, settings: Settings, engine: Engine) -> Trainee:
     torch.manual_seed(settings.run.seed)
     model = task.load_model(str(run_dir.input_model), from_config=settings.model.from_config)
     model.train()
-    splits = {name: task.enrich(load_from_disk(str(run_dir.prepared / name)), lambda: model, engine) for name in ("train", "eval")}
+    beat = Heartbeat(run_dir, "train", engine.rank).beat
+    splits = {
+        name: task.enrich(load_from_disk(str(run_dir.prepared / name)), lambda: model, engine, beat) for name in ("train", "eval")
+    }
     feed = make_feed(splits["train"], settings, task, engine)
     num_steps = total_steps(settings.train, feed.schedule.steps_per_epoch)
     preload(run_dir, model)
@@ -185,8 +190,8 @@ def train(run_dir: RunDir, settings: Settings, engine: Engine, trainee: Trainee)
     Loop(engine, settings, parts, state).run(trainee.num_steps, boundary, record)
 
 
-def publishable(run_dir: RunDir, engine: Engine, trainee: Trainee) -> None:
-    """Write the model folder that is evaluated and published: the best weights, or the last ones."""
+def publishable(run_dir: RunDir, engine: Engine, trainee: Trainee, accompany: Callable[[Path], None] = lambda _: None) -> None:
+    """Write the model folder that is evaluated and published: the best weights, or the last ones, and what ``accompany`` adds."""
     has_best = trainee.best.name is not None and trainee.state.best_step >= 0
     scratch = run_dir.root / f"{TEMPORARY_PREFIX}last.safetensors"
     weights = trainee.checkpointer.tensors.publishable(trainee.checkpointer.best if has_best else None, scratch)
@@ -196,6 +201,7 @@ def publishable(run_dir: RunDir, engine: Engine, trainee: Trainee) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     trainee.model.save_pretrained(folder, **({} if weights is None else {"state_dict": weights}))
     trainee.tokenizer.save_pretrained(folder)
+    accompany(folder)
     shutil.rmtree(run_dir.model, ignore_errors=True)
     folder.rename(run_dir.model)
     scratch.unlink(missing_ok=True)

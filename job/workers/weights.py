@@ -151,7 +151,9 @@ def _unbuildable(config: PreTrainedConfig, head: Head, error: Exception) -> Sett
 
 def _refuse_gaps(model: Any, missing: Iterable[str], mismatched: dict[str, tuple[tuple[int, ...], tuple[int, ...]]]) -> None:
     """Only a head may be new: what lies outside the base model, and its pooler, which language models are trained without."""
-    body, pooler = f"{model.base_model_prefix}.", f"{model.base_model_prefix}.pooler."
+    # A model without a head is all body, and its parameters have no prefix.
+    body = "" if getattr(model, "base_model", None) is model else f"{model.base_model_prefix}."
+    pooler = f"{body}pooler."
     gaps = sorted(key for key in missing if key.startswith(body) and not key.startswith(pooler))
     if gaps:
         raise SettingsError(

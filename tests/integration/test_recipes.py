@@ -73,8 +73,8 @@ LABELS = {
 }
 
 
-ELSEWHERE = {"masked-lm", "causal-lm", "sft"}
-"""Run in test_language_recipes.py."""
+ELSEWHERE = {"masked-lm", "causal-lm", "sft", "token-classification", "dpo", "reward", "embedding"}
+"""Run in test_language_recipes.py and test_pair_recipes.py."""
 
 
 def test_every_recipe_is_run():

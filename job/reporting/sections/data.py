@@ -22,13 +22,20 @@ COUNTS = {
     "masked_dropped": "Dropped: nothing to train on",
     "examples_kept": "Examples kept",
     "records": "Records, after packing",
+    "words": "Words",
+    "words_cut": "Words the model does not see",
     "tokens_in": "Tokens in",
     "truncated_tokens": "Tokens cut off",
     "tokens_kept": "Tokens kept",
     "truncated_examples": "Examples cut",
     "trained_tokens": "Tokens trained on",
 }
-SHARES = {"truncated_examples": "examples_kept", "truncated_tokens": "tokens_in", "trained_tokens": "tokens_kept"}
+SHARES = {
+    "truncated_examples": "examples_kept",
+    "truncated_tokens": "tokens_in",
+    "trained_tokens": "tokens_kept",
+    "words_cut": "words",
+}
 ALWAYS = ("examples_in", "examples_kept", "tokens_in", "tokens_kept", "truncated_examples", "truncated_tokens")
 """Rows that are shown even where they are 0 everywhere: that nothing was cut is worth saying."""
 QUANTILES = {"min": "Shortest", "p10": "10 %", "p50": "Median", "p90": "90 %", "p99": "99 %", "max": "Longest"}

@@ -18,13 +18,32 @@ _GREATER: dict[str, list[str]] = {
     "single_label": ["accuracy", "balanced_accuracy", *_AVERAGED, "mcc", "roc_auc"],
     "multi_label": ["subset_accuracy", *_AVERAGED, "roc_auc"],
     "regression": ["r2", "pearson", "spearman"],
+    "entities": ["f1", "precision", "recall", "f1_macro", "precision_macro", "recall_macro", "accuracy"],
+    "words": ["accuracy"],
+    "preference": ["reward_accuracy", "reward_margin", "reward_chosen"],
+    "reward": ["accuracy", "margin"],
+    "retrieval": ["recall_at_1", "recall_at_5", "recall_at_10", "mrr", "ndcg_at_10"],
 }
 _SMALLER: dict[str, list[str]] = {
     "single_label": ["loss", "log_loss", "ece"],
     "multi_label": ["loss", "log_loss"],
     "regression": ["loss", "mse", "rmse", "mae"],
+    "entities": ["loss"],
+    "words": ["loss"],
+    "preference": ["loss", "kl"],
+    "reward": ["loss"],
+    "retrieval": ["median_rank"],
 }
-_MAIN = {"single_label": "accuracy", "multi_label": "f1_micro", "regression": "mse"}
+_MAIN = {
+    "single_label": "accuracy",
+    "multi_label": "f1_micro",
+    "regression": "mse",
+    "entities": "f1",
+    "words": "accuracy",
+    "preference": "reward_accuracy",
+    "reward": "accuracy",
+    "retrieval": "mrr",
+}
 """Regression's is the squared error, not R²: it is what training minimises and, unlike R², it is defined for any labels."""
 
 

@@ -8,34 +8,45 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from job.records import PreparedData
 from job.settings.root import Settings
+from job.workers.tasks.answer_pairs import AnswerPairs, RewardPairs
 from job.workers.tasks.appraisal import Appraisal
 from job.workers.tasks.base import Task
 from job.workers.tasks.causal_lm import CausalAppraisal, CausalLM, Documents
+from job.workers.tasks.dpo import Preference, PreferenceAppraisal
+from job.workers.tasks.embedding import Embedding, EmbeddingAppraisal, TextSets, describe_pooling
 from job.workers.tasks.masked_lm import MaskedAppraisal, MaskedDocuments, MaskedLM
 from job.workers.tasks.preparation import Preparation
+from job.workers.tasks.reward import Reward, RewardAppraisal
 from job.workers.tasks.sft import Conversations, SupervisedAppraisal, SupervisedLM
 from job.workers.tasks.text_classification import ClassificationAppraisal, LabelledTexts, TextClassification
+from job.workers.tasks.token_classification import TaggedWords, TaggingAppraisal, TokenClassification
 from job.workers.tokenization import TokenizerSetup
 
 
 @dataclass(frozen=True)
 class TaskKind:
-    """The three parts of a task: `Preparation`, `Task`, `Appraisal`."""
+    """The three parts of a task: `Preparation`, `Task`, `Appraisal`; and what is written beside the saved model, where there is more."""
 
     prepare: Callable[[Settings, TokenizerSetup], Preparation]
     train: Callable[[Settings, PreparedData, Any], Task]
     appraise: Callable[[Any], Appraisal]
+    accompany: Callable[[Settings, PreparedData, Path], None] | None = None
 
 
 TASKS: dict[str, TaskKind] = {
     "text-classification": TaskKind(LabelledTexts, TextClassification, ClassificationAppraisal),
+    "token-classification": TaskKind(TaggedWords, TokenClassification, TaggingAppraisal),
     "masked-lm": TaskKind(MaskedDocuments, MaskedLM, MaskedAppraisal),
     "causal-lm": TaskKind(Documents, CausalLM, CausalAppraisal),
     "sft": TaskKind(Conversations, SupervisedLM, SupervisedAppraisal),
+    "dpo": TaskKind(AnswerPairs, Preference, PreferenceAppraisal),
+    "reward": TaskKind(RewardPairs, Reward, RewardAppraisal),
+    "embedding": TaskKind(TextSets, Embedding, EmbeddingAppraisal, describe_pooling),
 }
 
 
@@ -56,3 +67,10 @@ def make_task(settings: Settings, prepared: PreparedData, tokenizer: Any) -> Tas
 def make_appraisal(settings: Settings, task: Task) -> Appraisal:
     """The appraisal of the task that the settings name."""
     return TASKS[settings.task].appraise(task)
+
+
+def accompany(settings: Settings, prepared: PreparedData, folder: Path) -> None:
+    """Write beside a saved model and its tokenizer what else a user of a model of this task needs."""
+    write = TASKS[settings.task].accompany
+    if write is not None:
+        write(settings, prepared, folder)

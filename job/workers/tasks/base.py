@@ -77,13 +77,14 @@ class Task(Protocol):
         """The model with the task's head (`weights.load_model`), from a local folder, fp32, on CPU; new weights from torch's seed."""
         ...
 
-    def enrich(self, dataset: Any, start: Callable[[], torch.nn.Module], engine: Engine) -> Any:
+    def enrich(self, dataset: Any, start: Callable[[], torch.nn.Module], engine: Engine, beat: Callable[[], None]) -> Any:
         """Add to the records of a split what only the start model can say (reference log-probabilities); a collective.
 
         Args:
             dataset: the prepared split, a `datasets.Dataset` of N records.
             start: the plain model before any training, in training mode, on whatever device.
             engine: the group.
+            beat: to be called while it lasts, so that the watchdog sees progress.
 
         Returns:
             A data set of the same records in the same order.
@@ -97,6 +98,22 @@ class Task(Protocol):
         batches are made in any process, in any order, and again after a continuation.
         """
         ...
+
+    def foresee(self, model: torch.nn.Module, batches: Sequence[Batch], engine: Engine) -> Sequence[Batch]:
+        """Look at this rank's whole share of a step before the first loss of it is taken; a collective.
+
+        For losses in which examples of the step depend on one another, over micro-batches and ranks.  What is drawn here from
+        torch's generator is drawn again in `loss_sum`, which is called on the returned batches in their order.
+
+        Args:
+            model: the engine's (wrapped) model, in training mode.
+            batches: not yet on the device; as many on every rank.
+            engine: the group.
+
+        Returns:
+            ``batches`` itself when there was nothing to look at; else new ones, with what `loss_sum` has to know in ``extras``.
+        """
+        return batches
 
     def loss_sum(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
         """Forward pass, and the sum over the batch of weight × loss: a float32 scalar with a gradient, also for a filler.

@@ -53,4 +53,4 @@ def test_the_table_is_mapped_from_disk(tmp_path):
 
 
 def test_every_format_has_a_reader():
-    assert set(READERS) == {"csv", "tsv", "jsonl", "parquet", "text"}
+    assert set(READERS) == {"csv", "tsv", "jsonl", "parquet", "text", "conll"}
