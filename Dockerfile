@@ -5,21 +5,40 @@
 # Any Debian or Ubuntu image with Python 3.11 as `python`, for example one that brings CUDA's compiler.
 ARG BASE_IMAGE=python:3.11-slim
 
-# What makes the image and is not in it: the installer, the bill of materials' writer, this package as a wheel.
-FROM ${BASE_IMAGE} AS tools
+# Everything is made here and copied; the installer and the writer of the bill of materials stay behind.
+FROM ${BASE_IMAGE} AS build
 RUN python -m venv /opt/tools \
     && /opt/tools/bin/pip install --no-cache-dir --no-compile uv==0.13.8 cyclonedx-bom==7.5.0 setuptools==84.2.1
+# The package lies in a folder of its own, so that a change of the code is a small layer. Byte code is made now: at run time nobody may
+# write it, and without it torch takes seconds longer to import.
+RUN python -m venv --without-pip /opt/venv \
+    && echo /opt/job > "$(/opt/venv/bin/python -c 'import site; print(site.getsitepackages()[0])')/job.pth"
+ENV PATH=/opt/tools/bin:${PATH} \
+    VIRTUAL_ENV=/opt/venv \
+    UV_COMPILE_BYTECODE=1 \
+    UV_LINK_MODE=copy
+# torch by itself and first, so that no other requirement has a say in which build of it is taken. The version is the lock file's.
+ARG TORCH_VERSION=2.13.0
+ARG TORCH_INDEX=
+RUN --mount=type=secret,id=uv,target=/etc/uv/uv.toml \
+    uv pip install --no-cache ${TORCH_INDEX:+--index "${TORCH_INDEX}"} "torch==${TORCH_VERSION}"
+COPY requirements.lock /opt/requirements.lock
+RUN --mount=type=secret,id=uv,target=/etc/uv/uv.toml \
+    uv pip install --no-cache --requirement /opt/requirements.lock
 WORKDIR /source
 COPY pyproject.toml README.md LICENSE ./
 COPY job ./job
 # What `job submit` fills in: links in job/submit lead here, and the wheel gets the files.
 COPY k8s ./k8s
 COPY slurm ./slurm
-RUN /opt/tools/bin/uv build --wheel --no-build-isolation --python /opt/tools/bin/python --out-dir /wheels
+RUN uv build --wheel --no-build-isolation --python /opt/tools/bin/python --out-dir /wheels \
+    && uv pip install --no-cache --no-index --no-deps --target /opt/job /wheels/*.whl && rm /opt/job/.lock \
+    && cyclonedx-py environment --output-reproducible --output-file /sbom.cdx.json /opt/venv
 
-FROM ${BASE_IMAGE} AS runtime
+FROM ${BASE_IMAGE}
 ARG EXTRAS=gpu
 # System packages are those of the base image's release: whoever needs them fixed names the base image by its digest.
+# Like /tmp, /work is for any user: some clusters choose one of their own.
 # hadolint ignore=DL3008
 RUN case "${EXTRAS}" in \
         cpu) set -- tini ;; \
@@ -28,43 +47,17 @@ RUN case "${EXTRAS}" in \
     esac \
     && apt-get update \
     && apt-get install --yes --no-install-recommends "$@" \
-    && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/*
-RUN python -m venv --without-pip /opt/venv
-# Byte code is made here: at run time nobody may write it, and without it torch takes seconds longer to import.
-ENV PATH=/opt/venv/bin:${PATH} \
-    VIRTUAL_ENV=/opt/venv \
-    UV_COMPILE_BYTECODE=1 \
-    UV_LINK_MODE=copy
-# torch by itself and first: a layer of its own, which stays when another requirement changes. The version is the lock file's.
-ARG TORCH_VERSION=2.13.0
-ARG TORCH_INDEX=
-RUN --mount=type=bind,from=tools,source=/opt/tools/bin/uv,target=/usr/local/bin/uv \
-    --mount=type=cache,target=/root/.cache/uv \
-    --mount=type=secret,id=uv,target=/etc/uv/uv.toml \
-    uv pip install ${TORCH_INDEX:+--index "${TORCH_INDEX}"} "torch==${TORCH_VERSION}"
-COPY requirements.lock /opt/requirements.lock
-RUN --mount=type=bind,from=tools,source=/opt/tools/bin/uv,target=/usr/local/bin/uv \
-    --mount=type=cache,target=/root/.cache/uv \
-    --mount=type=secret,id=uv,target=/etc/uv/uv.toml \
-    uv pip install --requirement /opt/requirements.lock
-# Copied, not mounted: buildah mounts an older layer of a stage that it has in its cache.
-COPY --from=tools /wheels /opt/wheels
-RUN --mount=type=bind,from=tools,source=/opt/tools/bin/uv,target=/usr/local/bin/uv \
-    uv pip install --no-cache --no-index --no-deps /opt/wheels/*.whl
-
-# Everything of /opt/venv with its licences, as CycloneDX.
-FROM runtime AS materials
-RUN --mount=type=bind,from=tools,source=/opt/tools,target=/opt/tools \
-    /opt/tools/bin/cyclonedx-py environment --output-reproducible --output-file /sbom.cdx.json /opt/venv
-
-FROM runtime
-# Like /tmp, /work is for any user: some clusters choose one of their own.
-RUN groupadd --gid 10001 job \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/* \
+    && groupadd --gid 10001 job \
     && useradd --uid 10001 --gid 10001 --home-dir /work --no-create-home --shell /usr/sbin/nologin job \
     && install --directory --owner=10001 --group=10001 --mode=1777 /work
-COPY --from=materials /sbom.cdx.json /usr/share/sbom/finetune-job.cdx.json
+COPY --from=build /opt/venv /opt/venv
+COPY --from=build /opt/job /opt/job
+COPY --from=build /sbom.cdx.json /usr/share/sbom/finetune-job.cdx.json
 # Only /work, /tmp and /dev/shm are written: HOME and every cache lie below /work.
-ENV HOME=/work \
+ENV PATH=/opt/venv/bin:${PATH} \
+    VIRTUAL_ENV=/opt/venv \
+    HOME=/work \
     USER=job \
     XDG_CACHE_HOME=/work/.cache \
     HF_HOME=/work/.cache/huggingface \

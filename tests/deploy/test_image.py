@@ -54,10 +54,10 @@ def test_check_and_settings(image):
 
 def test_everything_is_there_at_its_locked_version_and_as_byte_code(image):
     program = """
-import importlib.metadata, json, pathlib, sysconfig
+import importlib.metadata, importlib.util, json, pathlib
 found = {found.name.lower().replace("_", "-"): found.version for found in importlib.metadata.distributions()}
-site = pathlib.Path(sysconfig.get_paths()["purelib"])
-compiled = [len(list(site.glob(f"{name}/**/*.pyc"))) / len(list(site.glob(f"{name}/**/*.py"))) for name in ("torch", "transformers", "job")]
+folders = [pathlib.Path(importlib.util.find_spec(name).origin).parent for name in ("torch", "transformers", "job")]
+compiled = [len(list(folder.glob("**/*.pyc"))) / len(list(folder.glob("**/*.py"))) for folder in folders]
 print(json.dumps([found, compiled]))
 """
     found, compiled = python(image, program)
