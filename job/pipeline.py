@@ -24,9 +24,11 @@ from job.settings.secret_values import secret_values
 from job.stages import ending
 from job.stages.context import RunContext
 from job.stages.evaluate import evaluate
+from job.stages.feasibility import check_method
 from job.stages.fetch import fetch
 from job.stages.prepare import prepare
 from job.stages.publish import publish
+from job.stages.share import share, share_again
 from job.stages.start import start_attempt
 from job.stages.train import train
 
@@ -74,16 +76,19 @@ def _run(settings: Settings, run_dir: RunDir, stop: StopRequest, environ: Mappin
     run_dir.clear_temporary()
     run_dirs.require_room(run_dir.root, settings.limits.min_free_bytes)
     shape = topology.resolve(settings.parallel, topology.available_cores(), topology.visible_gpus(environ))
+    check_method(settings, shape.device)
     crew = Crew(run_dir, shape, stop, environ, settings.limits.stall_timeout_s)
     run_dirs.write_json(run_dir.settings, resolved.dump(settings))
     with stop.interruptible():
         attempt = start_attempt(settings)
     if attempt is None:
-        logger.info("run %s is complete already; nothing to do", settings.run.name)
+        if not share_again(settings, run_dir, stop):
+            logger.info("run %s is complete already; nothing to do", settings.run.name)
         return COMPLETE
     scene.attempt = attempt
     context = RunContext(settings, run_dir, attempt, crew, Progress(sys.stderr, settings.run.log_format))
     published = _stages(context, scene)
+    share(context)
     with contextlib.suppress(OSError):  # nobody may be listening any more; the run is complete all the same
         sys.stdout.write(summary.render(published, run_dir.report))
         sys.stdout.flush()

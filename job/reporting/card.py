@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from job.reporting.bundle import ReportBundle
 from job.reporting.report import TEMPLATES
+from job.reporting.sections import tuning
 from job.reporting.sections.data import data
 from job.reporting.sections.headline import facts, headline, metric_name
 from job.reporting.sections.scores import all_metrics, classes
@@ -72,7 +73,9 @@ def render(bundle: ReportBundle) -> str:
         metrics=all_metrics(shown),
         classes=classes(shown.evaluation.get("metrics", {})),
         versions=shown.versions,
-        placeholder=PLACEHOLDER,
+        placeholder=(shown.settings.get("output") or {}).get("hub_repo") or PLACEHOLDER,
+        adapter=tuning.adapter(shown),
+        merge=tuning.merge(shown),
         example=_example(shown),
     )
     return str(ModelCard(f"---\n{header(shown).to_yaml()}\n---\n\n{body}"))
@@ -86,12 +89,13 @@ def header(bundle: ReportBundle) -> ModelCardData:
         datasets=sorted({name for role, source in bundle.sources.items() if role != "model" and (name := hub_name(source))})
         or None,
         eval_results=results or None,
-        library_name="transformers",
+        base_model_relation=tuning.relation(bundle) if base_model(bundle) else None,
+        library_name="peft" if bundle.train.get("published") == "adapter" else "transformers",
         license="unknown",
         metrics=sorted({str(one.metric_type) for one in results}) or None,
         model_name=bundle.name if results else None,
         pipeline_tag=HUB_TASK,
-        tags=[HUB_TASK, bundle.problem.replace("_", "-")] if bundle.problem else [HUB_TASK],
+        tags=[HUB_TASK, *([bundle.problem.replace("_", "-")] if bundle.problem else []), *tuning.tags(bundle)],
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from job.errors import HopelessError, SettingsError, UnusableError
 from job.settings import resolved, root
 from job.settings.root import Settings
+from job.stages.share import check_access
 from job.storage import uri
 from job.storage.commit import Attempt, RunLog
 from job.storage.log import LogEntry
@@ -48,6 +49,7 @@ def start_attempt(settings: Settings) -> Attempt | None:
             f"The last {fruitless} attempts at the run {settings.run.name} ended without a new commit; another would end the same way.",
             "Read their failure records below attempts/ in the store. Once the cause is gone, JOB_LIMITS__MAX_FRUITLESS_ATTEMPTS=0 goes on.",
         )
+    check_access(settings)
     if entries:
         logger.info("run %s has %d log entries; taking it over", settings.run.name, len(entries))
     return log.start(
@@ -82,6 +84,7 @@ def _local_inputs(settings: Settings) -> Iterator[tuple[str, Path]]:
     data = settings.data
     given: dict[str, tuple[str, ...]] = {
         "JOB_MODEL__URI": (settings.model.uri,),
+        "JOB_MODEL__BASE_URI": (settings.model.base_uri,) if settings.model.base_uri else (),
         "JOB_DATA__TRAIN_URI": data.train_uri,
         "JOB_DATA__EVAL_URI": data.eval_uri,
         "JOB_DATA__TEST_URI": data.test_uri,

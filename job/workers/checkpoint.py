@@ -1,7 +1,7 @@
 """Checkpoints, to continue from: safetensors and JSON only, so that opening one can run no code.
 
     state.json             progress, versions, fingerprints
-    model.safetensors      weights, fp32          optimizer.safetensors   AdamW's moments by parameter name
+    model.safetensors      weights that are trained, fp32     optimizer.safetensors   AdamW's moments by parameter name
     best.safetensors       the best weights so far, when they are not the current ones
     metrics.jsonl          the run's metrics up to this step
 
@@ -20,12 +20,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, load_model, save_file, save_model
+from safetensors.torch import load_file, save_file
 
 from job import run_dir as run_dirs
 from job.errors import UnusableError
 from job.run_dir import TEMPORARY_PREFIX, RunDir
 from job.workers.state import BestMetric, TrainState
+from job.workers.tuning import trained
 
 FORMAT = 1
 MAX_WAITING = 2
@@ -35,18 +36,18 @@ WEIGHTS_EACH = 3
 
 
 def write_weights(model: torch.nn.Module, path: Path) -> None:
-    """Write the weights of the plain model, whole or not at all."""
+    """Write the weights that training changes, whole or not at all."""
     temporary = path.with_name(TEMPORARY_PREFIX + path.name)
     path.parent.mkdir(parents=True, exist_ok=True)
     with _disk_errors(path):
-        save_model(model, str(temporary))
+        trained.save(model, temporary)
     _flush(temporary)
     temporary.replace(path)
 
 
 def read_weights(model: torch.nn.Module, path: Path) -> None:
-    """Read weights into the plain model; every one of them or an error."""
-    load_model(model, str(path), strict=True)
+    """Read weights into the model; every one that training changes or an error."""
+    trained.load(model, path)
 
 
 class Checkpointer:
@@ -74,7 +75,7 @@ class Checkpointer:
         Raises:
             LocalIOError: when it would leave less than ``spare_bytes`` free; nothing is written then.
         """
-        weights = sum(parameter.numel() * parameter.element_size() for parameter in self._model.parameters())
+        weights = trained.size_bytes(self._model)
         run_dirs.require_room(self._run_dir.root, WEIGHTS_EACH * weights + spare_bytes)
         final = self._run_dir.checkpoint(state.step)
         folder = final.with_name(TEMPORARY_PREFIX + final.name)

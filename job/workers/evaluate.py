@@ -6,6 +6,7 @@ training, drawn with the run's seed as training drew it.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import shutil
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from job.workers.program import Heartbeat, run_program
 from job.workers.scoring import Examples, Scores, score
 from job.workers.tasks import make_task
 from job.workers.tasks.base import Task
+from job.workers.tuning import merging, method
 from job.workers.weights import load_published
 
 logger = logging.getLogger(__name__)
@@ -83,13 +85,15 @@ def main(run_dir: RunDir, settings: Settings) -> None:
     engine = Engine.open(settings)
     subject = open_subject(run_dir, settings)
     scorer = Scorer(engine, subject)
-    scores = scorer(published_model(subject))
+    model = published_model(subject)
+    scores = scorer(model)
+    merge = compare_merged(engine, subject, model) if engine.is_main else {}
     if engine.is_main:
         logger.info("scoring the model as it was before training, for comparison")
     torch.manual_seed(settings.run.seed)
-    untrained = scorer(subject.task.load_model(str(run_dir.input_model), from_config=settings.model.from_config))
+    untrained = scorer(method.start_model(run_dir, settings, subject.task))
     if scores is not None and untrained is not None:
-        write_evaluation(subject, scores, make_report(subject, scores, untrained))
+        write_evaluation(subject, scores, dataclasses.replace(make_report(subject, scores, untrained), merge=merge))
     engine.barrier()
 
 
@@ -114,12 +118,29 @@ def published_model(subject: Subject) -> torch.nn.Module:
     Raises:
         CrashError: when it does not load whole, or its labels are not those of the data.
     """
-    model: Any = load_published(subject.run_dir.model)
+    if subject.settings.tuning.published == "adapter":
+        model: Any = method.load_adapter(subject.run_dir, subject.run_dir.model, subject.settings, subject.task)
+    else:
+        model = load_published(subject.run_dir.model)
     names = [model.config.id2label[number] for number in range(model.config.num_labels)]
     if subject.prepared.labels and names != subject.prepared.labels:
         raise CrashError(f"The saved model names its labels {names}; the data has {subject.prepared.labels}.")
     found: torch.nn.Module = model
     return found
+
+
+def compare_merged(engine: Engine, subject: Subject, model: torch.nn.Module) -> dict[str, Any]:
+    """Of a merged model: its outputs beside those of its adapter on the base, for some examples; nothing for another model.
+
+    Raises:
+        CrashError: when they are not the same but for rounding.
+    """
+    run_dir, settings, task = subject.run_dir, subject.settings, subject.task
+    if settings.tuning.published not in ("merged", "both"):
+        return {}
+    tuned = method.load_adapter(run_dir, run_dir.adapter, settings, task).to(engine.device)
+    rows = [[row] for row in subject.dataset.select(range(min(merging.NUM_EXAMPLES, len(subject.dataset))))]
+    return merging.difference(model, tuned, (task.collate(row).to(engine.device).inputs for row in rows))
 
 
 def make_report(subject: Subject, scores: Scores, untrained: Scores) -> EvalReport:

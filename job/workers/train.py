@@ -32,6 +32,7 @@ from job.workers.scoring import Examples
 from job.workers.state import BestMetric, TrainState
 from job.workers.tasks import make_task
 from job.workers.tasks.base import Task
+from job.workers.tuning import method
 from job.workers.validation import Validation, best_metric
 
 logger = logging.getLogger(__name__)
@@ -57,8 +58,9 @@ def main(run_dir: RunDir, settings: Settings) -> None:
     if not trainee.state.done:
         train(run_dir, settings, engine, trainee)
     if engine.is_main:
-        publishable(run_dir, trainee)
-        describe(engine, trainee).write(run_dir.root / "train.json")
+        result = describe(engine, settings, trainee)  # first: to merge an adapter changes the model
+        publishable(run_dir, settings, trainee)
+        result.write(run_dir.root / "train.json")
     engine.barrier()
 
 
@@ -69,7 +71,7 @@ def build(run_dir: RunDir, settings: Settings, engine: Engine) -> Trainee:
     task = make_task(settings, prepared, tokenizer)
     best = best_metric(settings.eval, task)
     torch.manual_seed(settings.run.seed)
-    model = task.load_model(str(run_dir.input_model), from_config=settings.model.from_config)
+    model = method.choose_trained(method.start_model(run_dir, settings, task), settings)
     model.train()
     feed = make_feed(load_from_disk(str(run_dir.prepared / "train")), settings, task, engine)
     num_steps = total_steps(settings.train, feed.schedule.steps_per_epoch)
@@ -144,19 +146,21 @@ def train(run_dir: RunDir, settings: Settings, engine: Engine, trainee: Trainee)
     Loop(engine, settings, parts, state).run(trainee.num_steps, boundary, record)
 
 
-def publishable(run_dir: RunDir, trainee: Trainee) -> None:
-    """Write the model folder that is evaluated and published: the best weights, or the last ones."""
+def publishable(run_dir: RunDir, settings: Settings, trainee: Trainee) -> None:
+    """Write the folder that is evaluated and published: the best weights, or the last ones."""
     if trainee.best.name is not None and trainee.state.best_step >= 0:
         read_weights(trainee.model, trainee.checkpointer.best)
     folder = run_dir.model.with_name(TEMPORARY_PREFIX + run_dir.model.name)
     shutil.rmtree(folder, ignore_errors=True)
-    trainee.model.save_pretrained(folder)
-    trainee.tokenizer.save_pretrained(folder)
+    method.save(trainee.model, folder, run_dir, settings)
+    for place in (folder, folder / method.ADAPTER):
+        if place.is_dir():
+            trainee.tokenizer.save_pretrained(place)
     shutil.rmtree(run_dir.model, ignore_errors=True)
     folder.rename(run_dir.model)
 
 
-def describe(engine: Engine, trainee: Trainee) -> TrainResult:
+def describe(engine: Engine, settings: Settings, trainee: Trainee) -> TrainResult:
     """The stage's record."""
     state = trainee.state
     trained = state.best_step if trainee.best.name is not None and state.best_step >= 0 else state.step
@@ -166,8 +170,9 @@ def describe(engine: Engine, trainee: Trainee) -> TrainResult:
         best_step=trained,
         best_metric=trainee.best.name or "none",
         best_value=state.best_value,
-        num_parameters=sum(parameter.numel() for parameter in trainee.model.parameters()),
         engine=engine.describe(trainee.parts.wrapped),
+        published=settings.tuning.published,
+        **method.count(trainee.model),
     )
 
 

@@ -148,7 +148,7 @@ def test_another_run_s_checkpoint_is_refused_before_anything_is_read(node, tmp_p
     assert same(dict(other.model.state_dict()), before)
 
 
-@pytest.mark.parametrize("fails", ["save_model", "save_file", "_flush"])
+@pytest.mark.parametrize("fails", ["trained.save", "save_file", "_flush"])
 def test_a_write_that_fails_halfway_leaves_no_checkpoint(node, monkeypatch, fails):
     state = TrainState(step=3)
 
@@ -156,7 +156,7 @@ def test_a_write_that_fails_halfway_leaves_no_checkpoint(node, monkeypatch, fail
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoints, fails, full)
+        patch.setattr(f"job.workers.checkpoint.{fails}", full)
         with pytest.raises(OSError, match="No space"):
             node.checkpointer.write(state)
     assert node.run_dir.finished_checkpoints() == []

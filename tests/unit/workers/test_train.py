@@ -130,19 +130,20 @@ def test_a_stop_right_after_continuing_writes_no_second_checkpoint(run_dir, make
 
 @pytest.mark.parametrize(("best", "best_step"), [("accuracy", 3), ("accuracy", -1), (None, -1)])
 def test_the_published_model_is_the_best_or_the_last(run_dir, make, best, best_step):
-    _, engine, trainee = make(TrainState(step=5, best_step=best_step, best_value=0.5 if best_step > 0 else None), best)
+    settings, engine, trainee = make(TrainState(step=5, best_step=best_step, best_value=0.5 if best_step > 0 else None), best)
     better = Published(seed=5)
     write_weights(better, trainee.checkpointer.best)
     expected = (better if best_step > 0 else trainee.model).first.weight.clone()
     (run_dir.model / "left over").mkdir(parents=True)
-    train.publishable(run_dir, trainee)
+    train.publishable(run_dir, settings, trainee)
     assert sorted(path.name for path in run_dir.model.iterdir()) == ["model.safetensors", "tokenizer.json"]
     assert torch.equal(load_file(run_dir.model / "model.safetensors")["first.weight"], expected)
 
-    record = train.describe(engine, trainee)
+    record = train.describe(engine, settings, trainee)
     assert (record.step, record.best_step, record.best_metric) == (5, 3 if best_step > 0 else 5, best or "none")
     assert record.epoch == pytest.approx(5 / 3)
     assert record.num_parameters == sum(parameter.numel() for parameter in trainee.model.parameters())
+    assert (record.num_trained_parameters, record.published) == (record.num_parameters, "model")
     assert record.engine["wrapped_class"] == "Published"
 
 
