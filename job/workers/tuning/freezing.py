@@ -13,7 +13,7 @@ _SETTING = "JOB_TUNING__TRAIN_LAST_LAYERS"
 def freeze(model: Any, last_layers: int) -> None:
     """Leave only the head, the last ``last_layers`` layers and what stands behind them trainable.
 
-    Embeddings stay frozen, also where the head shares their weights.
+    Embeddings stay frozen, also where the head of a language model shares their weights: that head is no new one.
 
     Raises:
         SettingsError: when the model has fewer layers, or nothing would be trained.
@@ -30,7 +30,6 @@ def freeze(model: Any, last_layers: int) -> None:
         trained += [*list(stack)[-last_layers:], *anatomy.behind_layers(model)]
     for module in trained:
         module.requires_grad_(True)
-    model.get_input_embeddings().requires_grad_(False)
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise SettingsError(
             f"JOB_TUNING__METHOD=freeze leaves nothing to train: this {type(model).__name__} has no head of its own.",
