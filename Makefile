@@ -8,12 +8,13 @@ PYTEST := $(BIN)/python -m pytest
 # Shared by worker processes and libraries alike: nothing here may look for a network but the package index.
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help venv venv-dev provision demo test check lint types imports house unit docs lock clean
+.PHONY: help venv venv-dev provision demo test check lint types imports house unit unit-node unit-workers faults docs lock clean
 
 help:
 	@echo "make demo      fine-tune, evaluate and publish a small model on this machine"
 	@echo "make test      everything that can be tested here; what is missing is named"
 	@echo "make check     lint, strict types, import contract, house rules"
+	@echo "make faults    the whole fault matrix against real runs; takes hours, may be stopped and continued"
 	@echo "make unit      the fast tier      make docs   regenerate docs/settings.md and docs/exit_codes.md"
 	@echo "make lock      resolve the lock files anew      make clean   remove what these commands made"
 
@@ -47,11 +48,23 @@ provision: venv-dev
 demo: venv
 	@env -u JOB_REAL_DATA -u JOB_TEST_REQUIRE_ALL $(BIN)/job demo
 
-test: provision
-	@$(PYTEST)
+# Two at a time on two cores: most of a whole-job test is waiting. A file's tests stay together and share its servers.
+test: provision unit
+	@$(PYTEST) --numprocesses 2 --dist loadfile --ignore tests/unit
 
+# The node's half imports no torch, the workers' half hardly anything else: side by side they take the time of one.
 unit: venv-dev
-	@$(PYTEST) tests/unit
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target unit-node unit-workers
+
+unit-node:
+	@$(PYTEST) --quiet tests/unit --ignore tests/unit/workers
+
+unit-workers:
+	@$(PYTEST) --quiet tests/unit/workers
+
+# Stopped, it continues where it was; the results are kept per version of the code. COUNT=5 makes fewer faults of each row.
+faults: venv-dev
+	@$(BIN)/python -m tests.faults $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED))
 
 check: lint types imports house
 

@@ -93,7 +93,7 @@ def markdown(report: dict[str, Any]) -> str:
 
 def chosen_variants() -> tuple[dict[str, dict[str, str]], list[str]]:
     """The variants this processor can run as meant, and what to say of the others."""
-    from job.workers.engine import native_bf16
+    from job.workers.engine.group import native_bf16
 
     if native_bf16("cpu"):
         return VARIANTS, []

@@ -9,6 +9,7 @@ The map, in the order the data flows:
     cluster     which node and worker this is; starting, watching and stopping workers
     workers     prepare, train and evaluate: the only home of torch, in processes of their own
     reporting   logs, progress, metrics, report, model card
+    inspection  runs in a store, looked at from outside
     demo        a corpus and a small model, to see it all without anything from outside
 
 The node process (everything but ``workers``) never imports torch; the workers have no network.  They meet in the run directory

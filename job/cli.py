@@ -10,10 +10,16 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import NoReturn
 
+from job.cluster import alive
 from job.errors import COMPLETE, JobError, SettingsError
+from job.run_dir import RunDir
 from job.settings import describe, resolved, root
+
+NOT_ALIVE = 1
+"""What `job alive` answers to a probe; no outcome of a run."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -48,7 +54,19 @@ def _parser() -> _Parser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     commands.add_parser("run", help="fetch, prepare, train, evaluate, publish (the default)").set_defaults(command=_run)
     commands.add_parser("demo", help="the whole job on a small model and a corpus of its own").set_defaults(command=_demo)
+    commands.add_parser("alive", help="whether the run's node process on this machine works: 0 or 1, for a probe").set_defaults(
+        command=_alive
+    )
     commands.add_parser("check", help="check the settings and do nothing else").set_defaults(command=_check)
+    runs = commands.add_parser("runs", help="the runs at a place: attempts, steps, states, reasons")
+    runs.add_argument("uri", help="what JOB_OUTPUT__URI says, or that with a run's name behind it")
+    runs.set_defaults(command=_runs)
+    verify = commands.add_parser("verify", help="what of a run is committed, what is whole, what is orphaned")
+    verify.add_argument("uri", help="what JOB_OUTPUT__URI says, or that with a run's name behind it")
+    verify.add_argument("--sizes-only", action="store_true", help="compare names and sizes, do not read the files")
+    verify.add_argument("--repair", action="store_true", help="delete what no log entry ever listed, and nothing else")
+    verify.set_defaults(command=_verify)
+    _add_submit(commands.add_parser("submit", help="hand the job to Kubernetes, Slurm or Docker; prints what it would send"))
     settings = commands.add_parser("settings", help="print every setting, or those in force")
     settings.add_argument(
         "--format",
@@ -58,6 +76,18 @@ def _parser() -> _Parser:
     )
     settings.set_defaults(command=_settings)
     return parser
+
+
+def _add_submit(submit: argparse.ArgumentParser) -> None:
+    submit.add_argument("target", choices=("kubernetes", "slurm", "docker"), help="where the job shall run")
+    submit.add_argument(
+        "--settings", type=Path, required=True, metavar="FILE", help="lines NAME=value: JOB_* for the job, SUBMIT_* for this"
+    )
+    action = submit.add_mutually_exclusive_group()
+    action.add_argument("--apply", action="store_true", help="send it, through kubectl, sbatch, docker or podman")
+    action.add_argument("--diff", action="store_true", help="show what differs from what runs")
+    action.add_argument("--output", type=Path, metavar="FOLDER", help="kubernetes: write the filled-in k8s/ there")
+    submit.set_defaults(command=_submit)
 
 
 def _run(_: argparse.Namespace, environ: Mapping[str, str]) -> int:
@@ -79,10 +109,51 @@ def _demo(_: argparse.Namespace, environ: Mapping[str, str]) -> int:
     return run.main(environ)
 
 
+def _alive(_: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    settings = root.load(environ)
+    age_s = alive.age_s(RunDir(settings.run.dir.resolve() / settings.run.name).alive)
+    limit_s = settings.limits.alive_timeout_s
+    if age_s is None:
+        print(f"No node process of the run {settings.run.name} is at work here.")
+        return NOT_ALIVE
+    print(f"The last sign of life of the run {settings.run.name} is {age_s:.0f} s old; {limit_s:.0f} s are allowed.")
+    return NOT_ALIVE if age_s > limit_s else COMPLETE
+
+
+def _submit(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from job.submit import request, send
+
+    asked = request.read(arguments.settings)
+    if arguments.output is not None and arguments.target == "kubernetes":
+        answer = send.export(asked, arguments.output)
+    elif arguments.apply:
+        answer = send.apply(asked, arguments.target, environ)
+    else:
+        answer = (send.diff if arguments.diff else send.show)(asked, arguments.target)
+    print(answer.text.rstrip())
+    return answer.exit_code
+
+
 def _check(_: argparse.Namespace, environ: Mapping[str, str]) -> int:
     settings = root.load(environ)
     print(f"The settings are right. Run {settings.run.name}, fingerprint {resolved.fingerprint(settings)}.")
     return COMPLETE
+
+
+def _runs(arguments: argparse.Namespace, _: Mapping[str, str]) -> int:
+    from job.inspection import runs
+
+    text, code = runs.show(arguments.uri)
+    print(text)
+    return code
+
+
+def _verify(arguments: argparse.Namespace, _: Mapping[str, str]) -> int:
+    from job.inspection import verify
+
+    text, code = verify.show(arguments.uri, contents=not arguments.sizes_only, repair=arguments.repair)
+    print(text)
+    return code
 
 
 def _settings(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:

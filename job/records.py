@@ -68,7 +68,8 @@ class PreparedData(Record):
 
     ``num_examples`` and ``num_tokens`` by split; ``problem`` is single_label, multi_label or regression; ``labels`` in the
     order of their ids (empty for regression); ``label_counts`` of the training split in the same order;
-    ``fingerprint`` is a sha256 over everything the training loop sees of the data.
+    ``fingerprint`` is a sha256 over everything the training loop sees of the data.  Tasks without labels have none of
+    these; ``problem`` is then the task's own word, and ``details`` what else the task has to know.
     """
 
     num_examples: dict[str, int]
@@ -78,6 +79,7 @@ class PreparedData(Record):
     label_counts: list[int]
     max_seq_length: int
     fingerprint: str
+    details: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,12 @@ class EvalReport(Record):
     baselines: dict[str, dict[str, Any]]
     merge: dict[str, Any] = field(default_factory=dict)
     """Of a merged model: how far its outputs are from those of its adapter on the base (`job.workers.tuning.merging`)."""
+    pipeline_tag: str = "text-classification"
+    """The Hub's name of what the model does."""
+    usage: str = ""
+    """Python that uses the model, for its card; ``{model}`` stands for its name."""
+    samples: list[dict[str, str]] = field(default_factory=list)
+    """Pieces of text for the report, as in `job.workers.ledger.Described`."""
 
 
 @dataclass(frozen=True)

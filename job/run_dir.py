@@ -15,6 +15,7 @@ The run directory is where the node process (no torch) and the worker programs (
     metrics.jsonl                the run's metrics so far              stop         the stop request
     failure.json                 how the run failed, when it did   identity.json  fingerprints that a checkpoint must share
     attempt.json                 number and nonce of this attempt   plan.json     steps to do, for the progress line
+    alive                        touched while the node process works
 """
 
 from __future__ import annotations
@@ -117,6 +118,11 @@ def exclusive(run_dir: RunDir) -> Iterator[None]:
         yield
 
 
+def path_of(folder: Path, run_name: str, node_rank: int = 0) -> Path:
+    """The run directory of a node: each has its own, also where several nodes share a file system."""
+    return folder.resolve() / (f"{run_name}.node-{node_rank}" if node_rank else run_name)
+
+
 @dataclass(frozen=True)
 class RunDir:
     """The paths below one run directory.  Nothing else in the job spells a path of it."""
@@ -142,6 +148,7 @@ class RunDir:
     identity = _Below("identity.json")
     attempt = _Below("attempt.json")
     plan = _Below("plan.json")
+    alive = _Below("alive")
 
     def input_data(self, split: str) -> Path:
         return self.inputs / "data" / split

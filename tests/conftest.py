@@ -1,6 +1,6 @@
 """What every test starts from: no setting of the job in the environment, no network library that looks for one.
 
-Parts that a machine may lack (Ceph, Swift, Chromium, real data) are asked for with `tests.support.parts.need`.  Servers start when
+Parts that a machine may lack (Ceph, Swift, Slurm, Chromium, real data) are asked for with `tests.support.parts.need`.  Servers start when
 the first test asks for them, and stay until the end.
 """
 
@@ -14,6 +14,7 @@ from tests.support import parts
 from tests.support.provision import SWIFT_VENV
 from tests.support.servers import ceph as ceph_server
 from tests.support.servers import moto as moto_server
+from tests.support.servers import slurm as slurm_server
 from tests.support.servers import swift as swift_server
 from tests.support.servers.processes import Endpoint
 
@@ -55,6 +56,14 @@ def swift() -> Iterator[Endpoint]:
     parts.need("OpenStack Swift", there=swift_server.is_installed(_swift_venv))
     with swift_server.swift(_swift_venv) as endpoint:
         yield endpoint
+
+
+@pytest.fixture(scope="session")
+def slurm() -> Iterator[slurm_server.Slurm]:
+    """A cluster of eight nodes, one of which a test may have switched off."""
+    parts.need("Slurm", there=slurm_server.is_installed())
+    with slurm_server.slurm(num_nodes=8) as cluster:
+        yield cluster
 
 
 @pytest.fixture(scope="session")

@@ -39,23 +39,36 @@ class Launch:
     environ: Mapping[str, str]
 
 
-def plan(program: str, run_dir: Path, topology: Topology, environ: Mapping[str, str]) -> Launch:
+@dataclass(frozen=True)
+class Rendezvous:
+    """Where the launchers of all nodes meet: the main node's address and a port of it.
+
+    ``interface`` is the network interface that leads there, for collectives on CPU (empty: theirs to choose).
+    """
+
+    address: str = "127.0.0.1"
+    port: int = 0
+    interface: str = ""
+
+
+ANYWHERE = Rendezvous()
+"""On this machine, at any free port."""
+
+
+def plan(program: str, run_dir: Path, topology: Topology, environ: Mapping[str, str], rendezvous: Rendezvous = ANYWHERE) -> Launch:
     """The command that runs ``job.workers.<program>`` on every worker of this node.
 
-    One worker is started as it is; several through torchrun, at a port that is free now.
+    One worker is started as it is; several through torchrun with ranks that follow from the node's.
     """
     module = ("-m", f"job.workers.{program}", str(run_dir))
     if topology.world_size == 1:
         return Launch((sys.executable, *module), worker_environ(environ, topology))
     torchrun = (
         *("-m", "torch.distributed.run", f"--nnodes={topology.num_nodes}", f"--node-rank={topology.node_rank}"),
-        *(
-            f"--nproc-per-node={topology.workers_per_node}",
-            f"--master-addr={topology.main_address}",
-            f"--master-port={free_port()}",
-        ),
+        *(f"--nproc-per-node={topology.workers_per_node}", "--rdzv-backend=static"),
+        *(f"--master-addr={rendezvous.address}", f"--master-port={rendezvous.port or free_port()}"),
     )
-    return Launch((sys.executable, *torchrun, *module), worker_environ(environ, topology))
+    return Launch((sys.executable, *torchrun, *module), _led_over(rendezvous.interface) | worker_environ(environ, topology))
 
 
 def worker_environ(environ: Mapping[str, str], topology: Topology) -> dict[str, str]:
@@ -75,10 +88,15 @@ def worker_environ(environ: Mapping[str, str], topology: Topology) -> dict[str, 
     }
 
 
+def _led_over(interface: str) -> dict[str, str]:
+    """Where Gloo listens, unless the environment says otherwise: by itself it takes the interface to which the host's name leads."""
+    return {"GLOO_SOCKET_IFNAME": interface} if interface else {}
+
+
 def free_port() -> int:
     """A port nobody listens on now."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind(("", 0))
         port: int = probe.getsockname()[1]
         return port
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from job.cluster.nodes import ALONE, NodePlace
 from job.errors import SettingsError
 from job.settings.parallel import ParallelSettings
 
@@ -27,7 +28,6 @@ class Topology:
     workers_per_node: int
     threads_per_worker: int
     device: str
-    main_address: str = "127.0.0.1"
 
     @property
     def world_size(self) -> int:
@@ -43,8 +43,8 @@ class WorkerPlace:
     world_size: int
 
 
-def resolve(settings: ParallelSettings, num_cores: int, num_gpus: int) -> Topology:
-    """Choose device, workers and threads.
+def resolve(settings: ParallelSettings, num_cores: int, num_gpus: int, place: NodePlace = ALONE) -> Topology:
+    """Choose device, workers and threads of this node.
 
     Raises:
         SettingsError: when more is asked for than there is.
@@ -55,8 +55,20 @@ def resolve(settings: ParallelSettings, num_cores: int, num_gpus: int) -> Topolo
         )
     device = "cuda" if settings.device != "cpu" and num_gpus else "cpu"
     workers = _workers(settings, device, num_cores, num_gpus)
+    _check_engine(settings, workers, place.num_nodes)
     threads = settings.threads_per_worker or max(1, num_cores // workers)
-    return Topology(1, 0, workers, threads, device)
+    return Topology(place.num_nodes, place.node_rank, workers, threads, device)
+
+
+def _check_engine(settings: ParallelSettings, workers: int, num_nodes: int) -> None:
+    if settings.engine == "single" and num_nodes > 1:
+        raise SettingsError(
+            "JOB_PARALLEL__ENGINE=single runs one process, and there are several nodes.", "Use another engine, or one node."
+        )
+    if settings.engine == "ddp" and workers * num_nodes == 1:
+        raise SettingsError(
+            "JOB_PARALLEL__ENGINE=ddp needs at least two workers.", "Raise JOB_PARALLEL__WORKERS_PER_NODE, or use single."
+        )
 
 
 def _workers(settings: ParallelSettings, device: str, num_cores: int, num_gpus: int) -> int:
@@ -66,10 +78,6 @@ def _workers(settings: ParallelSettings, device: str, num_cores: int, num_gpus: 
         raise SettingsError(
             f"JOB_PARALLEL__ENGINE=single runs one process, and JOB_PARALLEL__WORKERS_PER_NODE asks for {workers}.",
             "Leave one of the two out.",
-        )
-    if settings.engine == "ddp" and workers == 1:
-        raise SettingsError(
-            "JOB_PARALLEL__ENGINE=ddp needs at least two workers.", "Raise JOB_PARALLEL__WORKERS_PER_NODE, or use single."
         )
     if device == "cuda" and workers > num_gpus:
         raise SettingsError(
@@ -118,3 +126,23 @@ def worker_place(environ: Mapping[str, str] | None = None) -> WorkerPlace:
     """The worker's place from the launcher's variables; a process started alone is rank 0 of 1."""
     environ = os.environ if environ is None else environ
     return WorkerPlace(int(environ.get("RANK", "0")), int(environ.get("LOCAL_RANK", "0")), int(environ.get("WORLD_SIZE", "1")))
+
+
+def name_local_rank(local_rank: int) -> None:
+    """Say the worker's local rank in the environment: DeepSpeed looks for it there at any time, also where there was no launcher."""
+    os.environ.setdefault("LOCAL_RANK", str(local_rank))
+
+
+def host_memory(root: Path = Path("/sys/fs/cgroup")) -> int:
+    """Bytes of memory this process may use: the machine's, or the control group's limit (version 2 or 1), whichever is less."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for path in (root / "memory.max", root / "memory" / "memory.limit_in_bytes"):
+        if path.exists() and (limit := path.read_text().strip()).isdigit():
+            return min(total, int(limit))
+    return total
+
+
+def local_world_size(environ: Mapping[str, str] | None = None) -> int:
+    """Workers on this node, as the launcher says."""
+    environ = os.environ if environ is None else environ
+    return int(environ.get("LOCAL_WORLD_SIZE", "1"))

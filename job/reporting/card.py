@@ -19,7 +19,7 @@ from job.reporting.sections.data import data
 from job.reporting.sections.headline import facts, headline, metric_name
 from job.reporting.sections.scores import all_metrics, classes
 
-HUB_TASK = "text-classification"
+CLASSIFICATION = "text-classification"
 CARD_METRICS = (
     "accuracy",
     "f1_macro",
@@ -54,6 +54,7 @@ PLACEHOLDER = "path/or/hub-name/of/this/model"
 def render(bundle: ReportBundle) -> str:
     """The card as Markdown with its YAML header; parts that the bundle does not have are left out."""
     shown = bundle.masked()
+    placeholder = (shown.settings.get("output") or {}).get("hub_repo") or PLACEHOLDER
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
@@ -71,11 +72,13 @@ def render(bundle: ReportBundle) -> str:
         settings=training_settings(shown),
         ledger=data(shown),
         metrics=all_metrics(shown),
+        majority="majority" in shown.evaluation.get("baselines", {"majority": {}}),
         classes=classes(shown.evaluation.get("metrics", {})),
         versions=shown.versions,
-        placeholder=(shown.settings.get("output") or {}).get("hub_repo") or PLACEHOLDER,
+        placeholder=placeholder,
         adapter=tuning.adapter(shown),
         merge=tuning.merge(shown),
+        usage=str(shown.evaluation.get("usage", "")).replace("{model}", placeholder),
         example=_example(shown),
     )
     return str(ModelCard(f"---\n{header(shown).to_yaml()}\n---\n\n{body}"))
@@ -94,8 +97,8 @@ def header(bundle: ReportBundle) -> ModelCardData:
         license="unknown",
         metrics=sorted({str(one.metric_type) for one in results}) or None,
         model_name=bundle.name if results else None,
-        pipeline_tag=HUB_TASK,
-        tags=[HUB_TASK, *([bundle.problem.replace("_", "-")] if bundle.problem else []), *tuning.tags(bundle)],
+        pipeline_tag=pipeline_tag(bundle),
+        tags=_tags(bundle),
     )
 
 
@@ -107,8 +110,8 @@ def eval_results(bundle: ReportBundle) -> list[EvalResult]:
     dataset = hub_name(source)
     return [
         EvalResult(
-            task_type=HUB_TASK,
-            task_name=HUB_TASK.replace("-", " "),
+            task_type=pipeline_tag(bundle),
+            task_name=pipeline_tag(bundle).replace("-", " "),
             dataset_type=dataset or "custom",
             dataset_name=dataset or "the run's own data",
             dataset_split=bundle.evaluation.get("split"),
@@ -120,6 +123,16 @@ def eval_results(bundle: ReportBundle) -> list[EvalResult]:
         for key in keys
         if isinstance(metrics.get(key), int | float)
     ]
+
+
+def pipeline_tag(bundle: ReportBundle) -> str:
+    """The Hub's name of what the model does."""
+    return str(bundle.evaluation.get("pipeline_tag") or CLASSIFICATION)
+
+
+def _tags(bundle: ReportBundle) -> list[str]:
+    problem = [bundle.problem.replace("_", "-")] if bundle.problem else []
+    return list(dict.fromkeys([pipeline_tag(bundle), *problem, *tuning.tags(bundle)]))
 
 
 def hub_name(source: dict[str, Any]) -> str:

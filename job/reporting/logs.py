@@ -49,6 +49,13 @@ def setup(log_format: LogFormat, stream: TextIO, context: Mapping[str, Any], sec
     return handler
 
 
+def add_context(**fields: Any) -> None:
+    """From now on every line of the log has these fields as well."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler.formatter, _Formatter):
+            handler.formatter.context |= fields
+
+
 def resolve(log_format: LogFormat, stream: TextIO) -> Literal["text", "json"]:
     """What ``auto`` means on this stream."""
     if log_format == "auto":

@@ -10,6 +10,7 @@ from typing import Any, TextIO
 
 from job.reporting import formats
 from job.reporting.logs import CLEAR_LINE, LogFormat
+from job.reporting.status import Status
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ class Progress:
         self._in_place = log_format != "json" and stream.isatty()
         self._name = ""
         self._started = self._logged = 0.0
-        self._first: tuple[float, int] | None = None
+        self.status = Status()
         self._record: dict[str, Any] = {}
 
     def stage(self, name: str) -> None:
@@ -44,7 +45,8 @@ class Progress:
         if self._name and now - self._started >= PASSING_S:
             self.done("")
         self._name, self._started, self._logged = name, now, now
-        self._first, self._record = None, {}
+        self._record = {}
+        self.status.begin(name)
         if self._in_place:
             self._show(f"{name} ...")
         else:
@@ -54,8 +56,7 @@ class Progress:
         """Take over a metric record; ``num_steps`` beside ``step`` gives the time left."""
         self._record |= {key: value for key, value in record.items() if value is not None}
         now = self._clock()
-        if self._first is None and "step" in record:
-            self._first = (now, int(record["step"]))
+        self.status.update(record, now)
         if self._in_place:
             self._show(f"{self._name}  {self._line(now)}")
         elif now - self._logged >= LOG_EVERY_S:
@@ -91,14 +92,8 @@ class Progress:
         return f"validation {shown.replace('_', ' ')} {formats.metric(self._record[f'eval/{shown}'])}" if shown else ""
 
     def _time_left(self, now: float) -> str:
-        """By the pace since this stage's first record."""
-        if self._first is None or "num_steps" not in self._record:
-            return ""
-        since, first_step = self._first
-        steps = self._record["step"] - first_step
-        if steps <= 0 or now <= since:
-            return ""
-        return f"{formats.duration((self._record['num_steps'] - self._record['step']) * (now - since) / steps)} left"
+        remaining_s = self.status.remaining_s(now)
+        return "" if remaining_s is None else f"{formats.duration(remaining_s)} left"
 
 
 def _width(stream: TextIO) -> int:

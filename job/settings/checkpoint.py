@@ -24,6 +24,9 @@ class CheckpointSettings(Group):
     max_failed_uploads: int = Field(default=5, ge=1)
     """Uploads that may fail in a row before the run ends with code 69. One failed upload never stops training."""
 
+    parts_timeout_s: float = Field(default=1800.0, gt=0)
+    """Several nodes: seconds that the main node waits for what the others have to upload of a checkpoint, before that counts as a failed upload."""
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.every_steps is None and self.every_minutes == 0:

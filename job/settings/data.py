@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from job.settings.group import CommaList, Group, NonEmpty, UriList
 
-DataFormat = Literal["auto", "csv", "tsv", "jsonl", "parquet", "text-folder"]
+DataFormat = Literal["auto", "csv", "tsv", "jsonl", "parquet", "text-folder", "text"]
 
 
 class DataSettings(Group):
@@ -25,7 +25,7 @@ class DataSettings(Group):
     """Test data for the final score, same forms. Without it, `JOB_DATA__TEST_FRACTION` of the training data, or else the validation data, is scored."""
 
     format: DataFormat = "auto"
-    """File format. `auto` goes by the file's ending, `.gz` and `.zst` taken off; `text-folder` is one text per file, sub-folders are the labels."""
+    """File format. `auto` goes by the file's ending, `.gz` and `.zst` taken off; `text-folder` is one text per file, sub-folders are the labels; `text` is plain text without labels, for language models."""
 
     hub_config: NonEmpty | None = None
     """Configuration name of a Hub data set that has several."""
@@ -47,6 +47,24 @@ class DataSettings(Group):
 
     label_column: NonEmpty = "label"
     """Column that holds the label: a name, a number, or a list (or delimited text) of names for several labels."""
+
+    messages_column: NonEmpty = "messages"
+    """Column that holds a conversation: a list of objects with `role` and `content`."""
+
+    prompt_column: NonEmpty | None = None
+    """Column that holds what is asked: a text, or a list of messages. Without it, `sft` reads `JOB_DATA__MESSAGES_COLUMN`."""
+
+    completion_column: NonEmpty = "completion"
+    """Column that holds the answer to `JOB_DATA__PROMPT_COLUMN`: a text, or a list of messages."""
+
+    chat_template: NonEmpty | None = None
+    """Jinja template that renders a conversation, in place of the tokenizer's own, and is published with it. Best given as a file: `JOB_DATA__CHAT_TEMPLATE_FILE`."""
+
+    document_break: Literal["file", "blank_line", "line"] = "file"
+    """Where a document of a `text` file ends: with the file, at blank lines, or with each line."""
+
+    packing: Literal["auto", "on", "off"] = "auto"
+    """Whether several documents share one training record, without seeing each other. `auto`: for raw text, not for `sft`."""
 
     id_column: NonEmpty | None = None
     """Column that identifies an example in predictions and messages. Default: split and row number."""

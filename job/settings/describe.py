@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import BaseModel
+
 from job.settings import resolved
 from job.settings.root import CONFIG_VARIABLE, FILE_SUFFIX, Settings, variable
 
@@ -67,6 +69,16 @@ def sections() -> Iterator[Section]:
 def table() -> str:
     """Markdown: for each group a table of variable, type with bounds, default, meaning with unit."""
     return _INTRODUCTION + "".join(_section_table(section) for section in sections())
+
+
+def options_table(model: type[BaseModel], prefix: str) -> str:
+    """Markdown: the same table for a group that is no part of the job's settings, such as the options of ``job submit``."""
+    fields = model.model_json_schema()["properties"]
+    entries = [
+        Entry(f"{prefix}{name.upper()}", _kind(field), _as_text(field["default"]), field["description"])
+        for name, field in fields.items()
+    ]
+    return _section_table(Section("", (model.__doc__ or "").strip(), entries)).lstrip()
 
 
 def env_file() -> str:

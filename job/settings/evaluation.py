@@ -30,6 +30,12 @@ class EvalSettings(Group):
     micro_batch_tokens: int = Field(default=32768, ge=1)
     """Token budget, padding included, of one process's evaluation batch."""
 
+    num_samples: int = Field(default=3, ge=0, le=50)
+    """Prompts of the validation data that `sft` answers at each evaluation, for the report; always the same ones."""
+
+    sample_tokens: int = Field(default=64, ge=1, le=4096)
+    """Most tokens of such an answer."""
+
     bootstrap_samples: int = Field(default=1000, ge=100, le=100_000)
     """Resamples behind the confidence interval of the main metric."""
 

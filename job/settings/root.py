@@ -1,7 +1,7 @@
 """Environment in, settings out: the one place that reads ``JOB_*`` variables.
 
-Sources, strongest first: the variable, the file that ``<variable>_FILE`` names, the YAML file that ``JOB_CONFIG`` names,
-defaults.  An empty variable, and an empty entry of the YAML file, counts as not set.  Everything wrong is reported in one
+Sources, strongest first: the chosen variant of a sweep, the variable, the file that ``<variable>_FILE`` names, the YAML file
+that ``JOB_CONFIG`` names, defaults.  An empty variable, and an empty entry of the YAML file, counts as not set.  Everything wrong is reported in one
 message, without values; a group's rules between fields are checked once each of its fields is right by itself.  Standard
 names (``AWS_*``, ``HF_*``) stay with the libraries they belong to.
 """
@@ -18,14 +18,17 @@ from pydantic import BaseModel, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from job.errors import SettingsError
+from job.settings import deepspeed, sweep, tuning
 from job.settings.checkpoint import CheckpointSettings
 from job.settings.data import DataSettings
 from job.settings.evaluation import EvalSettings
 from job.settings.limits import LimitsSettings
+from job.settings.metrics import MetricsSettings
 from job.settings.model import ModelSettings
 from job.settings.output import OutputSettings
 from job.settings.parallel import ParallelSettings
 from job.settings.run import RunSettings
+from job.settings.sweep import SweepSettings
 from job.settings.train import TrainSettings
 from job.settings.tuning import TuningSettings
 
@@ -33,10 +36,10 @@ PREFIX = "JOB_"
 DELIMITER = "__"
 CONFIG_VARIABLE = "JOB_CONFIG"
 FILE_SUFFIX = "_FILE"
-NOT_SETTINGS = frozenset({CONFIG_VARIABLE, "JOB_COMPLETION_INDEX"})
-"""Names that begin like a setting and are none: ours for the YAML file, Kubernetes' for the pod's index."""
+NOT_SETTINGS = frozenset({CONFIG_VARIABLE, "JOB_COMPLETION_INDEX", "JOB_SETTINGS_FILE"})
+"""Names that begin like a setting and are none: ours for the YAML file, Kubernetes' for the pod's index, slurm/job.sbatch's environment file."""
 
-Task = Literal["text-classification"]
+Task = Literal["text-classification", "masked-lm", "causal-lm", "sft"]
 
 
 class Settings(BaseSettings):
@@ -64,6 +67,8 @@ class Settings(BaseSettings):
     output: OutputSettings
     parallel: ParallelSettings = ParallelSettings()
     limits: LimitsSettings = LimitsSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    sweep: SweepSettings = SweepSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -102,9 +107,11 @@ def load(environ: Mapping[str, str]) -> Settings:
     problems = _unknown_variables(given)
     from_environ, more = _read_environment(given)
     from_file, still_more = _read_config(given)
-    problems += more + still_more
+    merged, of_the_variant = _with_variant(_merge(from_file, from_environ), given)
+    problems += more + still_more + of_the_variant
     try:
-        settings = Settings(**_merge(from_file, from_environ))
+        settings = Settings(**merged)
+        problems += deepspeed.problems(settings) + tuning.problems(settings)
     except ValidationError as error:
         problems += [_sentence(detail) for detail in error.errors(include_input=False, include_context=False, include_url=False)]
     if problems:
@@ -207,6 +214,13 @@ def _merge(weak: dict[str, Any], strong: dict[str, Any]) -> dict[str, Any]:
         below = merged.get(key)
         merged[key] = _merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
     return merged
+
+
+def _with_variant(merged: dict[str, Any], environ: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
+    """The settings with those of the chosen variant of a sweep over them."""
+    variant, problems = sweep.chosen(merged, environ)
+    values, more = _read_environment(variant)
+    return _merge(merged, values), problems + _unknown_variables(variant) + more
 
 
 def _sentence(detail: Mapping[str, Any]) -> str:

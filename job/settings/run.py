@@ -30,12 +30,18 @@ class RunSettings(Group):
     grace_s: float = Field(default=30.0, ge=1)
     """Seconds between a stop signal and the kill that follows it. Same number as the scheduler's grace period."""
 
+    stop_file: Path | None = None
+    """File whose appearance asks the job to stop, beside the signals; the scheduler's script makes it, the job never removes it."""
+
+    termination_log: Path | None = None
+    """File that gets the failure record as well; by default `/dev/termination-log`, where Kubernetes has put one."""
+
     log_format: Literal["auto", "text", "json"] = "auto"
     """Log lines for people (`text`) or machines (`json`); `auto` is text on a terminal, else JSON lines."""
 
-    @field_validator("dir")
+    @field_validator("dir", "stop_file", "termination_log")
     @classmethod
-    def _a_path(cls, path: Path) -> Path:
+    def _a_path(cls, path: Path | None) -> Path | None:
         if "\0" in str(path):
             raise ValueError("no path holds a NUL character")
         return path

@@ -63,11 +63,23 @@ class TrainSettings(Group):
     padding: Literal["step", "longest"] = "step"
     """`step`: a step's examples are cut into micro-batches of like length, the update is the same and padding goes; `longest`: in drawn order, each micro-batch padded to its longest."""
 
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Arithmetic of forward and backward. `auto`: bf16 where the device computes it natively, else fp32. Weights and optimizer stay fp32."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Arithmetic of forward and backward. `auto`: bf16 where the device computes it natively, else fp32; `fp16` scales the loss (GPU only). Optimizer and the weights it updates stay fp32."""
+
+    tf32: bool = False
+    """Let GPUs multiply fp32 matrices with 10 bits of mantissa: faster, less exact."""
 
     class_weights: Literal["none", "balanced"] = "none"
     """`balanced` weighs each class by the inverse of its share in the training data (single label only)."""
+
+    masked_share: float = Field(default=0.15, gt=0, le=0.9)
+    """Share of the tokens that `masked-lm` hides and has to find; at least one of each record."""
+
+    mask_token_share: float = Field(default=0.8, ge=0, le=1)
+    """Share of the hidden tokens that are replaced by the mask token."""
+
+    random_token_share: float = Field(default=0.1, ge=0, le=1)
+    """Share of the hidden tokens that are replaced by a random one; the rest stay as they are, and still have to be found."""
 
     data_workers: int = Field(default=0, ge=0, le=64)
     """Data-loading processes per worker. The order of examples does not depend on it."""
@@ -82,4 +94,6 @@ class TrainSettings(Group):
     def _consistent(self) -> Self:
         if self.micro_batch_size is not None and self.micro_batch_size > self.global_batch_size:
             raise ValueError("JOB_TRAIN__MICRO_BATCH_SIZE is larger than JOB_TRAIN__GLOBAL_BATCH_SIZE")
+        if self.mask_token_share + self.random_token_share > 1:
+            raise ValueError("JOB_TRAIN__MASK_TOKEN_SHARE and JOB_TRAIN__RANDOM_TOKEN_SHARE together must not be more than 1")
         return self

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
 
 from job.settings.group import CommaList, Group
 
+if TYPE_CHECKING:
+    from job.settings.root import Settings
+
 ALL_LINEAR = "all-linear"
+DEFAULT_RANK = 8
+"""The usual rank of an adapter; alpha is twice the rank where nothing is said."""
 _FREEZE = ("freeze",)
 _ADAPTERS = ("lora", "qlora")
 _BELONGS_TO = {
@@ -89,3 +94,14 @@ class TuningSettings(Group):
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+
+def problems(settings: Settings) -> list[str]:
+    """Sentences about methods that the engine asked for does not train."""
+    if settings.tuning.method == "full" or settings.parallel.engine != "deepspeed":
+        return []
+    sentence = (
+        f"JOB_PARALLEL__ENGINE=deepspeed trains all weights, and JOB_TUNING__METHOD={settings.tuning.method} only some: "
+        "use JOB_PARALLEL__ENGINE=auto, single or ddp, or JOB_TUNING__METHOD=full."
+    )
+    return [sentence]

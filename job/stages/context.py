@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from job.cluster.group import NodeGroup
 from job.cluster.stop import StopRequest
 from job.cluster.supervise import Crew
 from job.reporting.progress import Progress
@@ -24,6 +25,10 @@ class RunContext:
     attempt: Attempt
     crew: Crew
     progress: Progress
+
+    @property
+    def group(self) -> NodeGroup:
+        return self.crew.group
 
     @property
     def stop(self) -> StopRequest:

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from job import run_dir as run_dirs
-from job.errors import JobError, StopRequested
+from job.cluster.group import NodeGroup
+from job.errors import COMPLETE, JobError, StopRequested
 from job.reporting.masking import Masker
 from job.run_dir import RunDir
 from job.stages.context import RunContext
+from job.stages.logs import AttemptLogs
 from job.storage.commit import Attempt
 
 logger = logging.getLogger(__name__)
@@ -36,8 +38,12 @@ class Scene:
     name: str
     run_dir: RunDir | None = None
     attempt: Attempt | None = None
+    logs: AttemptLogs | None = None
+    group: NodeGroup = field(default_factory=NodeGroup)
     timings: dict[str, float] = field(default_factory=dict)
     masker: Masker = field(default_factory=Masker)
+    termination_log: Path | None = None
+    """Where the settings say; None for Kubernetes' own."""
 
     @contextlib.contextmanager
     def stage(self, context: RunContext, name: str) -> Iterator[None]:
@@ -52,8 +58,24 @@ class Scene:
             self.timings[name] = round(time.monotonic() - started, 3)
 
 
+def finish(scene: Scene) -> None:
+    """The attempt ended well: its logs go to the store, and the other nodes may end too."""
+    _upload_logs(scene)
+    scene.group.end(COMPLETE)
+
+
+def _upload_logs(scene: Scene) -> None:
+    if scene.attempt is not None and scene.logs is not None:
+        scene.logs.upload(scene.attempt, scene.group.node_rank, scene.masker.mask)
+
+
 def report(error: JobError, scene: Scene) -> int:
-    """Leave the failure record everywhere and return the exit code."""
+    """Tell the other nodes, leave the failure record everywhere and return the exit code.
+
+    Of several nodes' failures the first one that this node knew of counts: the later ones follow from it.
+    """
+    error = scene.group.verdict(error)
+    scene.group.end(error.exit_code, scene.masker.mask(error.message), scene.masker.mask(error.hint))
     if error.exit_code == 70:
         logger.error("unexpected error", exc_info=error.__cause__)
     record = _record(error, scene)
@@ -63,8 +85,8 @@ def report(error: JobError, scene: Scene) -> int:
         with contextlib.suppress(OSError):  # the disk may be what failed
             run_dirs.write_bytes(scene.run_dir.failure, line.encode())
     with contextlib.suppress(OSError):
-        if TERMINATION_LOG.exists():
-            TERMINATION_LOG.write_bytes(line.encode())
+        if scene.termination_log is not None or TERMINATION_LOG.exists():
+            (scene.termination_log or TERMINATION_LOG).write_bytes(line.encode())
     sys.stderr.write(f"\njob: {record['message']}\n{record['hint']}\n{line}\n")
     sys.stderr.flush()
     return error.exit_code
@@ -113,8 +135,11 @@ def _to_store(error: JobError, scene: Scene, record: dict[str, Any]) -> None:
     attempt = scene.attempt
     if attempt is None or error.exit_code == FENCED:
         return
+    _upload_logs(scene)
     try:
-        if isinstance(error, StopRequested):
+        if not scene.group.is_main:
+            attempt.write_part(f"failure-node-{scene.group.node_rank}.json", json.dumps(record, ensure_ascii=False).encode())
+        elif isinstance(error, StopRequested):
             attempt.stopped(record)
         else:
             attempt.failed(record)

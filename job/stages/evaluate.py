@@ -8,7 +8,7 @@ from job.stages.context import RunContext
 
 
 def evaluate(context: RunContext, trained: TrainResult) -> EvalReport:
-    """Score ``model/``.  Always anew: a score belongs to the bytes that were loaded for it."""
+    """Score ``model/``, on the main node, where it lies.  Always anew: a score belongs to the bytes that were loaded for it."""
     context.progress.stage(f"evaluate step {trained.best_step}")
-    supervise.run(context.crew, "evaluate")
+    supervise.run(context.crew.alone(), "evaluate")
     return EvalReport.read(context.run_dir.evaluation / "report.json")

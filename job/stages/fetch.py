@@ -15,6 +15,7 @@ from job.errors import DataError, DeniedError, JobError, SettingsError
 from job.records import FetchedInputs, InputSource
 from job.settings import resolved
 from job.stages import base_model
+from job.stages.agreement import agree_on_inputs
 from job.stages.context import RunContext, digest
 from job.storage import hub, snapshot, transfer, uri
 from job.storage.options import StoreOptions
@@ -32,14 +33,11 @@ def fetch(context: RunContext) -> FetchedInputs:
     with context.stop.interruptible():
         resumed = _checkpoint(context)
         pinned = resumed.manifest.extra["sources"] if resumed else {}
-        sources = _models(context, pinned)
-        for split in SPLITS:
-            uris = getattr(context.settings.data, f"{split}_uri")
-            if uris:
-                sources[f"data/{split}"] = _data(context, split, uris, pinned.get(f"data/{split}", {}))
-            else:
-                # An earlier start may have had one: what lists it decides what is prepared.
-                context.run_dir.input_data(split).with_suffix(".json").unlink(missing_ok=True)
+        sources = _sources(context, pinned)
+        main = agree_on_inputs(context, resumed, sources)
+        if any(source.revision != main.get(role, {}).get("revision") for role, source in sources.items()):
+            # A branch moved on between two nodes' looks at it.
+            sources = _sources(context, main)
     fetched = FetchedInputs(
         sources={role: source.as_dict() for role, source in sources.items()},
         resumed_step=resumed.step if resumed else None,
@@ -47,6 +45,19 @@ def fetch(context: RunContext) -> FetchedInputs:
     )
     fetched.write(context.run_dir.marker("fetch"))
     return fetched
+
+
+def _sources(context: RunContext, pinned: Mapping[str, Any]) -> dict[str, InputSource]:
+    """Model and data, fetched; from the Hub at the pinned commits."""
+    sources = _models(context, pinned)
+    for split in SPLITS:
+        uris = getattr(context.settings.data, f"{split}_uri")
+        if uris:
+            sources[f"data/{split}"] = _data(context, split, uris, pinned.get(f"data/{split}", {}))
+        else:
+            # An earlier start may have had one: what lists it decides what is prepared.
+            context.run_dir.input_data(split).with_suffix(".json").unlink(missing_ok=True)
+    return sources
 
 
 def _checkpoint(context: RunContext) -> ResumePoint | None:

@@ -7,6 +7,7 @@ from job.cluster import supervise
 from job.errors import UnusableError
 from job.records import FetchedInputs, PreparedData
 from job.settings import resolved
+from job.stages.agreement import agree_on_data
 from job.stages.context import RunContext, digest
 
 
@@ -18,7 +19,8 @@ def prepare(context: RunContext, fetched: FetchedInputs) -> PreparedData:
         UnusableError: the run to continue was trained on other inputs.
     """
     run_dir, settings = context.run_dir, context.settings
-    request = digest([resolved.fingerprint(settings), resolved.dump(settings)["limits"], fetched.sources])
+    limits = {name: value for name, value in resolved.dump(settings)["limits"].items() if name.endswith("_share")}
+    request = digest([resolved.fingerprint(settings), limits, fetched.sources])
     marker = run_dir.marker("prepare")
     record = run_dir.prepared / "prepared.json"
     if not (marker.exists() and record.exists() and run_dirs.read_json(marker)["request"] == request):
@@ -33,6 +35,7 @@ def prepare(context: RunContext, fetched: FetchedInputs) -> PreparedData:
         ),
     }
     run_dirs.write_json(run_dir.identity, identity)
+    agree_on_data(context, identity["data_fingerprint"], fetched.sources)
     if fetched.resumed_step is not None and fetched.resumed_data_fingerprint != identity["data_fingerprint"]:
         raise UnusableError(
             f"The checkpoint of step {fetched.resumed_step} was trained on other data or from another model than this start has fetched.",

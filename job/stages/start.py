@@ -7,24 +7,48 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from job.cluster.group import NodeGroup
+from job.cluster.meeting import Patience, meet
+from job.cluster.nodes import NodePlace
+from job.cluster.supervise import Crew
 from job.errors import HopelessError, SettingsError, UnusableError
 from job.settings import resolved, root
 from job.settings.root import Settings
+from job.stages.agreement import agree_on_start
 from job.stages.share import check_access
 from job.storage import uri
 from job.storage.commit import Attempt, RunLog
 from job.storage.log import LogEntry
 from job.storage.options import StoreOptions
 from job.storage.probe import probe
-from job.storage.retention import fruitless_attempts, live_commits
+from job.storage.retention import fruitless_attempts, fruitless_stops, live_commits
 from job.storage.stores import open_store
 
 logger = logging.getLogger(__name__)
 _SHOWN = 8
 
 
-def start_attempt(settings: Settings) -> Attempt | None:
-    """Append ``started`` to the run's history; None when the run is complete already.
+def gather(settings: Settings, crew: Crew, place: NodePlace) -> NodeGroup | None:
+    """Meet the other nodes and see that all were started alike; None when the run is complete already, and nobody may come any more.
+
+    Raises:
+        SettingsError: the nodes were started with different settings, code or shape.
+        UnavailableError: they did not all come.
+    """
+    if place.num_nodes == 1:
+        return NodeGroup()
+    _check_places(settings)
+    log = _run_log(settings)
+    if _is_complete(settings, log.read()):
+        return None
+    patience = Patience(settings.parallel.rendezvous_timeout_s, settings.parallel.node_timeout_s)
+    return meet(settings.run.name, place, patience, crew.stop)
+
+
+def start_attempt(settings: Settings, crew: Crew) -> Attempt | None:
+    """Begin an attempt, together with the other nodes; None when the run is complete already.
+
+    The main node appends ``started`` to the run's history, the others join in what it has begun.
 
     Raises:
         SettingsError: the store cannot keep the protocol's promises, a place lies within the run directory, or the finished run was
@@ -34,21 +58,32 @@ def start_attempt(settings: Settings) -> Attempt | None:
         DeniedError, UnavailableError: as met.
     """
     _check_places(settings)
+    agree_on_start(settings, crew)
+    log = _run_log(settings)
+    probe(log.store, settings.run.name).require(fenced=log.fenced)
+    group = crew.group
+    begun = _begin(settings, log) if group.is_main else None
+    nonce = group.exchange("attempt", begun.nonce if begun else "", crew.stop.check)[0]
+    return begun if group.is_main or not nonce else log.join(nonce)
+
+
+def _run_log(settings: Settings) -> RunLog:
     store = open_store(settings.output.uri, StoreOptions(timeout_s=settings.limits.store_timeout_s))
-    fenced = settings.output.fence == "required"
-    probe(store, settings.run.name).require(fenced=fenced)
-    log = RunLog(store, settings.run.name, fenced)
-    entries = log.read()
+    return RunLog(store, settings.run.name, settings.output.fence == "required")
+
+
+def _is_complete(settings: Settings, entries: Sequence[LogEntry]) -> bool:
     # Before the run is taken over: a start with a wrong setting must not fence off an attempt that is well under way.
     _check_same_settings(settings, entries)
-    if any(entry.kind == "complete" for entry in entries):
+    return any(entry.kind == "complete" for entry in entries)
+
+
+def _begin(settings: Settings, log: RunLog) -> Attempt | None:
+    """Append ``started``, unless the run is complete or nothing can come of another attempt."""
+    entries = log.read()
+    if _is_complete(settings, entries):
         return None
-    fruitless = fruitless_attempts(entries)
-    if 0 < settings.limits.max_fruitless_attempts <= fruitless:
-        raise HopelessError(
-            f"The last {fruitless} attempts at the run {settings.run.name} ended without a new commit; another would end the same way.",
-            "Read their failure records below attempts/ in the store. Once the cause is gone, JOB_LIMITS__MAX_FRUITLESS_ATTEMPTS=0 goes on.",
-        )
+    _check_hope(settings, entries)
     check_access(settings)
     if entries:
         logger.info("run %s has %d log entries; taking it over", settings.run.name, len(entries))
@@ -56,6 +91,22 @@ def start_attempt(settings: Settings) -> Attempt | None:
         resolved.fingerprint(settings),
         {"task": settings.task, "settings": resolved.result_settings(settings), "places": resolved.places(settings)},
     )
+
+
+def _check_hope(settings: Settings, entries: Sequence[LogEntry]) -> None:
+    """Attempts that lead nowhere are not made for ever: a scheduler that retries a stop for free knows no end of its own."""
+    name, limits = settings.run.name, settings.limits
+    failed, stopped = fruitless_attempts(entries), fruitless_stops(entries)
+    if 0 < limits.max_fruitless_attempts <= failed:
+        raise HopelessError(
+            f"The last {failed} attempts at the run {name} ended without a new commit; another would end the same way.",
+            "Read their failure records below attempts/ in the store. Once the cause is gone, JOB_LIMITS__MAX_FRUITLESS_ATTEMPTS=0 goes on.",
+        )
+    if 0 < limits.max_fruitless_stops <= stopped:
+        raise HopelessError(
+            f"The run {name} was stopped {stopped} times in a row before anything was committed: it never gets the time it needs.",
+            "Give an attempt more time, or save more often (JOB_CHECKPOINT__EVERY_MINUTES); then JOB_LIMITS__MAX_FRUITLESS_STOPS=0 goes on.",
+        )
 
 
 def _check_places(settings: Settings) -> None:

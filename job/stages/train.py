@@ -12,13 +12,13 @@ from job.cluster import supervise
 from job.errors import FencedError, JobError, StopRequested
 from job.records import PreparedData, TrainResult
 from job.stages.context import RunContext
-from job.stages.uploader import Uploader
+from job.stages.uploader import DELIVERED, Uploader
 
 logger = logging.getLogger(__name__)
 
 
-def train(context: RunContext, prepared: PreparedData) -> TrainResult:
-    """Train to the end and commit the last checkpoint.
+def train(context: RunContext, prepared: PreparedData) -> TrainResult | None:
+    """Train to the end and commit the last checkpoint; the result on the main node.
 
     Raises:
         StopRequested: after a stop request, when everything trained is committed.
@@ -26,7 +26,6 @@ def train(context: RunContext, prepared: PreparedData) -> TrainResult:
         HopelessError: training diverged.
     """
     run_dir = context.run_dir
-    run_dirs.write_json(run_dir.attempt, {"number": context.attempt.number, "nonce": context.attempt.nonce})
     uploader = Uploader(context)
     tail = MetricsTail(run_dir.metrics)
 
@@ -34,24 +33,31 @@ def train(context: RunContext, prepared: PreparedData) -> TrainResult:
         uploader.tick()
         for record in tail.new():
             context.progress.update({**_plan(run_dir.plan), **record})
+            if record.get("attempt") == context.attempt.number:
+                context.stop.pace.learn(record)
 
     run_dir.plan.unlink(missing_ok=True)
     try:
         supervise.run(context.crew, "train", tick, saves=True)
     except JobError as outcome:
-        _save_what_is_there(uploader, outcome)
+        _save_what_is_there(context, uploader, outcome)
         raise
     uploader.drain()
+    context.group.exchange(DELIVERED, value=True)
     context.progress.done(f"trained {prepared.num_examples['train']} examples")
-    return TrainResult.read(run_dir.root / "train.json")
+    # Written where the model lies.
+    return TrainResult.read(run_dir.root / "train.json") if context.group.is_main else None
 
 
-def _save_what_is_there(uploader: Uploader, outcome: JobError) -> None:
+def _save_what_is_there(context: RunContext, uploader: Uploader, outcome: JobError) -> None:
     """Upload what was finished before training ended badly; only a stop's promise depends on it."""
     if isinstance(outcome, FencedError):
         return
     try:
         uploader.drain()
+        if isinstance(outcome, StopRequested):
+            # Nobody ends as stopped before the main node has committed.
+            context.group.exchange(DELIVERED, value=True)
     except JobError as error:
         if isinstance(outcome, StopRequested):
             raise

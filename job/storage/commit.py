@@ -2,6 +2,7 @@
 
     <run>/log/0000000001.json ...                             the history (`log`)
     <run>/attempts/<nonce>/checkpoints/step-0000001200/...    payload, then MANIFEST.json
+    <run>/attempts/<nonce>/checkpoints/step-.../parts/        what each node brought, when there are several (`parts`)
     <run>/attempts/<nonce>/model/...                          the published model, same way
     <run>/attempts/<nonce>/<part>.jsonl, failure.json         parts of metrics and logs, the failure record
 
@@ -15,23 +16,29 @@ import json
 import logging
 import math
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from job.errors import DeniedError, JobError
-from job.storage import payload, resume
+from job.errors import DeniedError, UnavailableError, UnusableError
+from job.storage import parts, payload, resume
 from job.storage.base import Store
 from job.storage.journal import Journal
 from job.storage.log import Log, LogEntry
-from job.storage.manifest import Manifest
+from job.storage.manifest import Manifest, hash_tree
 from job.storage.resume import ResumePoint
 from job.storage.retention import delete_payload, superseded
 
 logger = logging.getLogger(__name__)
 _CLEANED_ATTEMPTS = 10
+Waiting = Callable[[list[int]], None]
+
+
+def not_waiting(missing: list[int]) -> None:
+    """Whoever has not said how to wait for parts cannot do without them."""
+    raise UnavailableError(f"The parts of nodes {missing} are not there.")
 
 
 @dataclass(frozen=True)
@@ -73,32 +80,68 @@ class RunLog:
         _clean_up(self.store, self.run_name, entries[:-1])
         return Attempt(self.log, number, nonce, entries, self.fenced)
 
+    def join(self, nonce: str) -> Attempt:
+        """The attempt that another node of this launch has begun, as it was at its beginning.
+
+        Raises:
+            UnusableError: when the history does not have it: the nodes do not see the same store.
+        """
+        entries = self.read()
+        begun = next((entry for entry in entries if entry.kind == "started" and entry.nonce == nonce), None)
+        if begun is None:
+            raise UnusableError(
+                f"The main node has begun an attempt that is not in the run's log at {self.store.uri}.",
+                "See that JOB_OUTPUT__URI leads to the same store from all nodes.",
+            )
+        return Attempt(self.log, begun.attempt, nonce, entries[: begun.number], self.fenced)
+
 
 class Attempt(Journal):
     """One start of a run: what it writes to the store.  Made by `RunLog.start`."""
 
-    def commit_checkpoint(self, folder: Path, fields: Mapping[str, Any], metric: Mapping[str, Any] | None = None) -> LogEntry:
+    def commit_checkpoint(
+        self, folder: Path, fields: Mapping[str, Any], metric: Mapping[str, Any] | None = None, waiting: Waiting = not_waiting
+    ) -> LogEntry:
         """Upload a finished checkpoint and make it the run's newest.
 
         Args:
             folder: the checkpoint; nothing may write to it any more.
-            fields: ``step``, ``world_size``, ``settings_fingerprint``, ``data_fingerprint`` of the manifest, and extras.
+            fields: ``step``, ``world_size``, ``num_nodes``, ``settings_fingerprint``, ``data_fingerprint`` of the manifest, and extras.
             metric: ``name``, ``value``, ``greater_is_better`` at this step, for retention.
+            waiting: where there are several nodes, called with those whose parts are still missing (`parts.gather`).
 
         Raises:
             FencedError: when a newer attempt owns the run.
             UnavailableError, DeniedError: when the store does not take it; nothing counts, and it may be tried again.
         """
-        manifest = payload.make_manifest(folder, "checkpoint", fields)
-        return self._commit("committed", f"checkpoints/step-{manifest.step:010d}/", folder, manifest, metric=_finite(metric))
+        prefix = self.prefix + _checkpoint(fields["step"])
+        with self.uploading():
+            if fields.get("num_nodes", 1) > 1:
+                own = hash_tree(folder)
+                payload.upload_files(self.log.store, prefix, folder, own)
+                others = parts.gather(self.log.store, prefix, fields["num_nodes"], waiting)
+                manifest = payload.make_manifest(folder, "checkpoint", fields, [*own, *others])
+            else:
+                manifest = payload.make_manifest(folder, "checkpoint", fields)
+                payload.upload_files(self.log.store, prefix, folder, manifest.files)
+            key = payload.upload_manifest(self.log.store, prefix, manifest)
+        return self._append("committed", key, manifest, metric=_finite(metric))
+
+    def put_part(self, step: int, folder: Path, node: int) -> None:
+        """Upload what another node than the main one wrote of a checkpoint; errors as for `commit_checkpoint`."""
+        with self.uploading():
+            parts.put_part(self.log.store, self.prefix + _checkpoint(step), folder, node)
 
     def publish_model(self, folder: Path, fields: Mapping[str, Any]) -> LogEntry:
         """Upload the finished model; parameters and errors as for `commit_checkpoint`."""
-        return self._commit("published", "model/", folder, payload.make_manifest(folder, "model", fields))
+        manifest = payload.make_manifest(folder, "model", fields)
+        with self.uploading():
+            key = payload.upload(self.log.store, f"{self.prefix}model/", folder, manifest)
+        return self._append("published", key, manifest)
 
     def write_part(self, name: str, data: bytes) -> str:
         """Write a part of the metrics or logs under a name not used before in this attempt; its key."""
-        key = f"{self._prefix}{name}"
+        key = f"{self.prefix}{name}"
         self.log.store.write_bytes(key, data)
         return key
 
@@ -128,19 +171,13 @@ class Attempt(Journal):
         """Where to continue from, downloaded to ``folder``; see `resume.find_resume`."""
         return resume.find_resume(self.log.store, self.entries, folder, expected)
 
-    @property
-    def _prefix(self) -> str:
-        return f"{self.log.prefix}attempts/{self.nonce}/"
-
-    def _commit(self, kind: str, name: str, folder: Path, manifest: Manifest, **fields: Any) -> LogEntry:
-        try:
-            key = payload.upload(self.log.store, self._prefix + name, folder, manifest)
-        except JobError:
-            # A newer attempt aborts the uploads it finds: then this is not the store's fault, and trying again would be wrong.
-            self.check_owner()
-            raise
+    def _append(self, kind: str, key: str, manifest: Manifest, **fields: Any) -> LogEntry:
         about = {"manifest": key, "manifest_sha256": manifest.sha256(), "size_bytes": manifest.size_bytes}
         return self.append(kind, step=manifest.step, **about, **fields)
+
+
+def _checkpoint(step: int) -> str:
+    return f"checkpoints/step-{step:010d}/"
 
 
 def _finite(metric: Mapping[str, Any] | None) -> dict[str, Any] | None:

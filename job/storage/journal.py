@@ -6,12 +6,14 @@ meets another's entry means that a newer attempt began, and this one must stop w
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from job.errors import FencedError
+from job.errors import FencedError, JobError
 from job.storage.log import Log, LogEntry
 from job.storage.retention import payload_folder
 
@@ -68,6 +70,15 @@ class Journal:
                 if found.nonce != self.nonce:
                     raise self._lost_to(found)
 
+    @contextlib.contextmanager
+    def uploading(self) -> Iterator[None]:
+        """Around an upload: a newer attempt aborts those it finds, and then it is not the store's fault, and trying again would be wrong."""
+        try:
+            yield
+        except JobError:
+            self.check_owner()
+            raise
+
     def history(self) -> list[dict[str, Any]]:
         """One dict per attempt: ``number``, ``started``, ``steps`` (last one committed), and when or how it ended, by that name."""
         attempts: dict[str, dict[str, Any]] = {}
@@ -83,6 +94,11 @@ class Journal:
     def uri_of(self, entry: LogEntry) -> str:
         """Where the payload of a ``committed`` or ``published`` entry lies."""
         return f"{self.log.store.uri}/{payload_folder(entry)}".rstrip("/")
+
+    @property
+    def prefix(self) -> str:
+        """Where the attempt's own objects lie: nothing else writes there."""
+        return f"{self.log.prefix}attempts/{self.nonce}/"
 
     @property
     def last_step(self) -> int | None:

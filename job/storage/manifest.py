@@ -25,11 +25,12 @@ Kind = Literal["checkpoint", "model"]
 
 @dataclass(frozen=True)
 class FileEntry:
-    """One file: path relative to the folder with ``/`` between parts, size in bytes, sha256 as hexadecimal digits."""
+    """One file: path relative to the folder with ``/`` between parts, size in bytes, sha256 as hexadecimal digits, the node it is from."""
 
     path: str
     size_bytes: int
     sha256: str
+    node: int = 0
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,14 @@ class Manifest:
     """A folder's content and what it belongs to.
 
     ``world_size`` is the number of ranks that wrote it; files named after a rank (``optimizer-rank-0.safetensors``) must be there
-    for all of them.  ``extra`` holds whatever else the writer wants to find again, as JSON values.
+    for all of them.  ``num_nodes`` is the number of nodes that uploaded it; each has at least one file.  ``extra`` holds whatever else the writer wants to find again, as JSON values.
     """
 
     kind: Kind
     step: int
     files: tuple[FileEntry, ...]
     world_size: int = 1
+    num_nodes: int = 1
     settings_fingerprint: str = ""
     data_fingerprint: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
@@ -111,6 +113,11 @@ def missing_ranks(manifest: Manifest) -> list[int]:
             ranks_by_kind.setdefault(kind, set()).add(int(found[1]))
     expected = set(range(manifest.world_size))
     return sorted(set().union(*(expected ^ ranks for ranks in ranks_by_kind.values())))
+
+
+def missing_nodes(manifest: Manifest) -> list[int]:
+    """The nodes that have no file in it."""
+    return sorted(set(range(manifest.num_nodes)) - {entry.node for entry in manifest.files})
 
 
 def tree_digest(entries: Iterable[FileEntry]) -> str:

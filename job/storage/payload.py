@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +15,28 @@ from job.storage import disk
 from job.storage.base import MissingObjectError, Store
 from job.storage.keys import path_below
 from job.storage.log import LogEntry
-from job.storage.manifest import MANIFEST_NAME, Kind, Manifest, hash_tree, missing_ranks, verify_tree
+from job.storage.manifest import MANIFEST_NAME, FileEntry, Kind, Manifest, hash_tree, missing_nodes, missing_ranks, verify_tree
 from job.storage.retention import payload_folder
 
-_FIELDS = {"step", "world_size", "settings_fingerprint", "data_fingerprint"}
+_FIELDS = {"step", "world_size", "num_nodes", "settings_fingerprint", "data_fingerprint"}
 
 
-def make_manifest(folder: Path, kind: Kind, fields: Mapping[str, Any]) -> Manifest:
-    """The manifest of a folder; of ``fields``, what `Manifest` has no name for goes to ``extra``.
+def make_manifest(folder: Path, kind: Kind, fields: Mapping[str, Any], entries: Sequence[FileEntry] | None = None) -> Manifest:
+    """The manifest of a folder.
+
+    Args:
+        folder: what was, or will be, uploaded.
+        kind: what it is.
+        fields: of the manifest; what `Manifest` has no name for goes to ``extra``.
+        entries: of all nodes, where several upload into it; default: the folder's own.
 
     Raises:
-        CrashError: when the folder holds nothing, lacks a rank's file, or has a file under the manifest's own name.
+        CrashError: when the folder holds nothing, two nodes have a file of the same name, a rank's file or a node's part is missing,
+            or a file has the manifest's own name.
     """
     known = {name: value for name, value in fields.items() if name in _FIELDS}
     extra = {name: value for name, value in fields.items() if name not in _FIELDS}
-    manifest = Manifest(kind=kind, files=hash_tree(folder), extra=extra, **known)
+    manifest = Manifest(kind=kind, files=_joined(hash_tree(folder) if entries is None else entries), extra=extra, **known)
     names = {entry.path for entry in manifest.files}
     if not names or MANIFEST_NAME in names:
         raise CrashError(
@@ -39,13 +47,33 @@ def make_manifest(folder: Path, kind: Kind, fields: Mapping[str, Any]) -> Manife
             f"{folder} is of {manifest.world_size} ranks, and the files of ranks {ranks} do not fit that.",
             "This is a bug in the job.",
         )
+    if nodes := missing_nodes(manifest):
+        raise CrashError(f"{folder} is of {manifest.num_nodes} nodes, and nodes {nodes} have no part.", "This is a bug in the job.")
     return manifest
+
+
+def _joined(entries: Sequence[FileEntry]) -> tuple[FileEntry, ...]:
+    """The entries of all nodes in path order."""
+    paths = Counter(entry.path for entry in entries)
+    if twice := sorted(path for path, count in paths.items() if count > 1):
+        raise CrashError(f"Several nodes have a file named {twice[0]}.", "This is a bug in the job.")
+    return tuple(sorted(entries, key=lambda entry: entry.path))
 
 
 def upload(store: Store, prefix: str, folder: Path, manifest: Manifest) -> str:
     """Put the files, confirmed one by one by the store, then the manifest; its key."""
-    for entry in manifest.files:
+    upload_files(store, prefix, folder, manifest.files)
+    return upload_manifest(store, prefix, manifest)
+
+
+def upload_files(store: Store, prefix: str, folder: Path, entries: Iterable[FileEntry]) -> None:
+    """Put files of a folder, confirmed one by one by the store."""
+    for entry in entries:
         store.write_file(prefix + entry.path, folder / entry.path)
+
+
+def upload_manifest(store: Store, prefix: str, manifest: Manifest) -> str:
+    """Put the manifest of files that are up; its key."""
     store.write_bytes(prefix + MANIFEST_NAME, manifest.to_bytes())
     return prefix + MANIFEST_NAME
 

@@ -16,7 +16,7 @@ from job.errors import DataError, UnusableError
 from job.storage import payload
 from job.storage.base import Store
 from job.storage.log import LogEntry
-from job.storage.manifest import Manifest, missing_ranks
+from job.storage.manifest import Manifest, missing_nodes, missing_ranks
 from job.storage.retention import live_commits
 
 logger = logging.getLogger(__name__)
@@ -71,5 +71,7 @@ def _restore(store: Store, entry: LogEntry, folder: Path, expected: Mapping[str,
         raise UnusableError("its manifest is of something else")
     if ranks := missing_ranks(manifest):
         raise UnusableError(f"the files of ranks {ranks} are not there")
+    if nodes := missing_nodes(manifest):
+        raise UnusableError(f"the parts of nodes {nodes} are not there")
     payload.download(store, entry, manifest, folder)
     return ResumePoint(manifest.step, entry, manifest, folder)

@@ -40,6 +40,17 @@ def fruitless_attempts(entries: Sequence[LogEntry]) -> int:
     return count
 
 
+def fruitless_stops(entries: Sequence[LogEntry]) -> int:
+    """How many attempts in a row, up to the last, were asked to stop before they had committed anything."""
+    count = 0
+    for entry in entries:
+        if entry.kind in ("committed", "published"):
+            count = 0
+        elif entry.kind == "stopped":
+            count += 1
+    return count
+
+
 def _invites_retry(entry: LogEntry) -> bool:
     error = ERRORS.get(entry.fields.get("code", CrashError.exit_code), CrashError)
     return error.retry is not Retry.NEVER and error not in (UnavailableError, LocalIOError)

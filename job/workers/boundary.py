@@ -29,10 +29,10 @@ class Work:
     evaluate: Callable[[TrainState], bool]
     """Evaluates and updates the state; False when a stop request interrupted it."""
     save: Callable[[TrainState], None]
-    """Writes a checkpoint; called on the main process only."""
+    """Writes a checkpoint; called on every rank."""
     steps_per_epoch: int
     must_wait: Callable[[], bool] = lambda: False
-    """Whether as many checkpoints wait for upload as may; asked on the main process only."""
+    """Whether as many checkpoints wait for upload as may; asked on the first worker of each node."""
 
 
 class StopFile:
@@ -124,10 +124,9 @@ class Boundary:
         if state.step == self._saved_step and not state.done:
             return
         # Together: a rank that waited in a collective for a slow upload would run into that collective's time-out.
-        while self._engine.sum([float(self._engine.is_main and self._work.must_wait())])[0] > 0:
+        while self._engine.sum([float(self._engine.is_local_main and self._work.must_wait())])[0] > 0:
             self._beat()
             time.sleep(POLL_S)
-        if self._engine.is_main:
-            self._work.save(state)
+        self._work.save(state)
         self._saved_step, self._saved_at = state.step, time.monotonic()
         self._engine.barrier()

@@ -1,4 +1,4 @@
-"""The demo's model: a tokenizer trained on the demo's texts, and a small DistilBERT that has seen nothing yet.
+"""The demo's model: a tokenizer with the words of the demo's texts, and a small DistilBERT that has seen nothing yet.
 
 ``python -m job.workers.demo FOLDER`` reads ``FOLDER/data/train.csv`` and writes ``FOLDER/model``: what a user would bring, so
 that the demo runs the same way as every other run.
@@ -9,11 +9,12 @@ from __future__ import annotations
 import csv
 import math
 import sys
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import DistilBertConfig, DistilBertModel, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
@@ -27,22 +28,19 @@ def write_model(folder: Path) -> None:
     """Write ``model/`` below ``folder`` from the texts in ``data/train.csv``; the same bytes each time."""
     with (folder / "data" / "train.csv").open(encoding="utf-8", newline="") as file:
         texts = [row["text"] for row in csv.DictReader(file)]
-    tokenizer = train_tokenizer(texts)
+    tokenizer = make_tokenizer(texts)
     transformers_logging.disable_progress_bar()
     tokenizer.save_pretrained(folder / "model")
     make_model(len(tokenizer)).save_pretrained(folder / "model")
 
 
-def train_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
-    """A lower-casing WordPiece tokenizer with BERT's special tokens and template."""
+def make_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
+    """A lower-casing WordPiece tokenizer with BERT's special tokens and template; what it does not know it spells."""
     tokenizer = Tokenizer(models.WordPiece(unk_token=UNKNOWN))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=VOCABULARY_SIZE, min_frequency=2, special_tokens=list(SPECIAL_TOKENS), show_progress=False
-    )
-    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.model = models.WordPiece(vocabulary(tokenizer, texts), unk_token=UNKNOWN)
     ends = [(token, tokenizer.token_to_id(token)) for token in (CLS, SEP)]
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{CLS} $A {SEP}", pair=f"{CLS} $A {SEP} $B {SEP}", special_tokens=ends
@@ -57,6 +55,19 @@ def train_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
         model_max_length=MAX_POSITIONS,
         model_input_names=["input_ids", "attention_mask"],
     )
+
+
+def vocabulary(tokenizer: Tokenizer, texts: Iterable[str]) -> dict[str, int]:
+    """Special tokens, characters, then whole words from the most frequent down.
+
+    Counted here, because the library's own trainer breaks ties between equally frequent pieces differently each time.
+    """
+    normalized = (tokenizer.normalizer.normalize_str(text) for text in texts)
+    words = Counter(word for text in normalized for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(text))
+    characters = sorted({character for word in words for character in word})
+    pieces = [*SPECIAL_TOKENS, *characters, *(f"##{character}" for character in characters)]
+    ranked = sorted((word for word, count in words.items() if count > 1 and len(word) > 1), key=lambda word: (-words[word], word))
+    return {piece: number for number, piece in enumerate([*pieces, *ranked][:VOCABULARY_SIZE])}
 
 
 def make_model(vocabulary_size: int) -> DistilBertModel:

@@ -9,33 +9,31 @@ from __future__ import annotations
 import dataclasses
 import logging
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import torch
 from datasets import Dataset, load_from_disk
 from transformers import AutoTokenizer
 
 from job import run_dir as run_dirs
-from job.errors import CrashError, StopRequested
+from job.errors import StopRequested
 from job.records import EvalReport, PreparedData
 from job.run_dir import TEMPORARY_PREFIX, RunDir
 from job.settings.root import Settings
-from job.workers.baselines import constant_logits
 from job.workers.boundary import StopFile
 from job.workers.engine import Engine
-from job.workers.predictions import mistakes, read_predictions, write_predictions
 from job.workers.program import Heartbeat, run_program
-from job.workers.scoring import Examples, Scores, score
-from job.workers.tasks import make_task
-from job.workers.tasks.base import Task
+from job.workers.scoring import Examples, read_samples, score
+from job.workers.tasks import make_appraisal, make_task
+from job.workers.tasks.appraisal import Appraisal
+from job.workers.tasks.base import Scores, Task
 from job.workers.tuning import merging, method
-from job.workers.weights import load_published
 
 logger = logging.getLogger(__name__)
-_NUM_RETOKENIZED = 32
-"""Examples on which the published tokenizer is compared with what the model was trained on."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +44,7 @@ class Subject:
     settings: Settings
     prepared: PreparedData
     task: Task
+    appraisal: Appraisal
     split: str
     dataset: Dataset
 
@@ -84,16 +83,24 @@ def main(run_dir: RunDir, settings: Settings) -> None:
     """Score ``model/`` and write ``evaluation/``."""
     engine = Engine.open(settings)
     subject = open_subject(run_dir, settings)
+
+    def start() -> torch.nn.Module:
+        torch.manual_seed(settings.run.seed)
+        found: torch.nn.Module = method.start_model(run_dir, settings, subject.task)
+        return found
+
+    subject = dataclasses.replace(subject, dataset=subject.task.enrich(subject.dataset, start, engine))
     scorer = Scorer(engine, subject)
     model = published_model(subject)
     scores = scorer(model)
     merge = compare_merged(engine, subject, model) if engine.is_main else {}
+    samples = read_samples(engine, subject.task, model)
     if engine.is_main:
         logger.info("scoring the model as it was before training, for comparison")
-    torch.manual_seed(settings.run.seed)
-    untrained = scorer(method.start_model(run_dir, settings, subject.task))
+    untrained = scorer(start())
     if scores is not None and untrained is not None:
-        write_evaluation(subject, scores, dataclasses.replace(make_report(subject, scores, untrained), merge=merge))
+        report = dataclasses.replace(make_report(subject, scores, untrained), samples=samples, merge=merge)
+        write_evaluation(subject, scores, report)
     engine.barrier()
 
 
@@ -107,26 +114,22 @@ def open_subject(run_dir: RunDir, settings: Settings) -> Subject:
     split = "test" if prepared.num_examples.get("test") else "eval"
     dataset = load_from_disk(str(run_dir.prepared / split))
     tokenizer = AutoTokenizer.from_pretrained(run_dir.model, trust_remote_code=False, local_files_only=True)
-    if settings.data.text_pair_column is None:
-        _check_tokenizer(tokenizer, dataset)
-    return Subject(run_dir, settings, prepared, make_task(settings, prepared, tokenizer), split, dataset)
+    task = make_task(settings, prepared, tokenizer)
+    appraisal = make_appraisal(settings, task)
+    appraisal.check_tokenizer(tokenizer, dataset)
+    return Subject(run_dir, settings, prepared, task, appraisal, split, dataset)
 
 
 def published_model(subject: Subject) -> torch.nn.Module:
-    """The model as a user will load it.
+    """The model as a user will load it: alone, or as an adapter on its base.
 
     Raises:
-        CrashError: when it does not load whole, or its labels are not those of the data.
+        CrashError: when it does not load whole, or is not what was trained.
     """
     if subject.settings.tuning.published == "adapter":
-        model: Any = method.load_adapter(subject.run_dir, subject.run_dir.model, subject.settings, subject.task)
-    else:
-        model = load_published(subject.run_dir.model)
-    names = [model.config.id2label[number] for number in range(model.config.num_labels)]
-    if subject.prepared.labels and names != subject.prepared.labels:
-        raise CrashError(f"The saved model names its labels {names}; the data has {subject.prepared.labels}.")
-    found: torch.nn.Module = model
-    return found
+        found: torch.nn.Module = method.load_adapter(subject.run_dir, subject.run_dir.model, subject.settings, subject.task)
+        return found
+    return subject.appraisal.load_published(subject.run_dir.model)
 
 
 def compare_merged(engine: Engine, subject: Subject, model: torch.nn.Module) -> dict[str, Any]:
@@ -145,23 +148,20 @@ def compare_merged(engine: Engine, subject: Subject, model: torch.nn.Module) -> 
 
 def make_report(subject: Subject, scores: Scores, untrained: Scores) -> EvalReport:
     """Metrics, interval and baselines of the scored split."""
-    from job.workers.metrics.interval import main_interval  # brings scikit-learn, which the other ranks need not load
-
-    task, prepared, settings = subject.task, subject.prepared, subject.settings
-    training_labels = (
-        load_from_disk(str(subject.run_dir.prepared / "train"))["label"][:] if prepared.problem == "regression" else None
-    )
-    constant = constant_logits(prepared, training_labels, len(scores.labels))
+    task, appraisal, settings = subject.task, subject.appraisal, subject.settings
+    baselines = appraisal.baselines(scores, load_from_disk(str(subject.run_dir.prepared / "train")))
     return EvalReport(
         split=subject.split,
-        num_examples=len(scores.labels),
+        num_examples=len(subject.dataset),
         main_metric=task.main_metric(),
-        metrics=task.metrics(scores.logits, scores.labels),
-        interval=main_interval(prepared.problem, scores.logits, scores.labels, settings.eval, settings.run.seed),
+        metrics=task.metrics(scores),
+        interval=appraisal.interval(scores, settings.eval, settings.run.seed),
         baselines={
-            "majority": _scalars(task.metrics(constant, scores.labels)),
-            "untrained": _scalars(task.metrics(untrained.logits, scores.labels)),
+            **{name: _scalars(metrics) for name, metrics in baselines.items()},
+            "untrained": _scalars(task.metrics(untrained)),
         },
+        pipeline_tag=appraisal.pipeline_tag,
+        usage=appraisal.usage,
     )
 
 
@@ -171,9 +171,9 @@ def write_evaluation(subject: Subject, scores: Scores, report: EvalReport) -> No
     folder = final.with_name(TEMPORARY_PREFIX + final.name)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    predictions = read_predictions(subject.prepared, scores.logits, scores.labels)
-    write_predictions(folder / "predictions.parquet", predictions, subject.dataset, subject.prepared)
-    run_dirs.write_json(folder / "mistakes.json", mistakes(predictions, subject.dataset))
+    findings = subject.appraisal.predictions(scores, subject.dataset)
+    pq.write_table(findings.table, folder / "predictions.parquet", compression="zstd")
+    run_dirs.write_json(folder / "mistakes.json", findings.mistakes)
     report.write(folder / "report.json")
     _replace(folder, final)
     logger.info("evaluated on %s: %s %.4f", report.split, report.main_metric, report.metrics[report.main_metric])
@@ -184,17 +184,7 @@ def _replace(folder: Path, final: Path) -> None:
     folder.rename(final)
 
 
-def _check_tokenizer(tokenizer: Any, dataset: Dataset) -> None:
-    """Tokenize a few examples anew, as a user of the published folder will."""
-    for row in dataset.select(range(min(_NUM_RETOKENIZED, len(dataset)))):
-        if tokenizer(row["text"], truncation=True)["input_ids"] != row["input_ids"]:
-            raise CrashError(
-                f"The saved tokenizer does not give the tokens that the model was trained on (example {row['id']!r}).",
-                "This is a bug in the job, or the tokenizer changes its behaviour when it is saved.",
-            )
-
-
-def _scalars(metrics: dict[str, Any]) -> dict[str, float | None]:
+def _scalars(metrics: Mapping[str, Any]) -> dict[str, float | None]:
     return {name: value for name, value in metrics.items() if value is None or isinstance(value, int | float)}
 
 

@@ -22,12 +22,13 @@ IGNORED_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT
 class Step:
     """One optimizer step as one rank sees it.
 
-    ``number`` counts from 0; ``examples`` are those of all ranks; ``batches`` this rank's micro-batches; ``tokens`` and
-    ``padded_tokens`` count over all ranks.
+    ``number`` counts from 0; ``examples`` are those of all ranks, ``mine`` this rank's; ``batches`` this rank's micro-batches;
+    ``tokens`` and ``padded_tokens`` count over all ranks.
     """
 
     number: int
     examples: Indices
+    mine: tuple[int, ...]
     batches: list[Batch]
     tokens: int
     padded_tokens: int
@@ -56,9 +57,11 @@ class Feed(Dataset[Step]):
         lengths = self.schedule.lengths
         examples = self.schedule.examples(number, self._epoch_order(number // self.schedule.steps_per_epoch))
         plan = plan_step(examples, lengths, self._place.world_size, self._cut)
-        made = list(batches(self._task, self._dataset, plan[self._place.rank]))
+        epoch = number // self.schedule.steps_per_epoch
+        made = list(batches(self._task, self._dataset, plan[self._place.rank], epoch))
         padded = sum(padded_tokens(pieces, lengths) for pieces in plan)
-        return Step(number, examples, made, int(lengths[examples].sum()), padded)
+        mine = tuple(index for piece in plan[self._place.rank] if not piece.filler for index in piece.indices)
+        return Step(number, examples, mine, made, int(lengths[examples].sum()), padded)
 
     def _epoch_order(self, epoch: int) -> Indices:
         if self._order[0] != epoch:

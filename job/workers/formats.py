@@ -23,6 +23,7 @@ ENDINGS = {
     ".pq": "parquet",
 }
 TEXT_FOLDER = "text-folder"
+TEXT = "text"
 _ABOUT_THE_DATA = frozenset({"readme", "license", "licence"})
 
 
@@ -35,8 +36,10 @@ class FormattedFiles:
     notes: tuple[str, ...] = ()
 
 
-def choose_format(files: Sequence[DataFile], data: DataSettings) -> FormattedFiles:
+def choose_format(files: Sequence[DataFile], data: DataSettings, *, labelled: bool = True) -> FormattedFiles:
     """The data files and their format: the one that the settings name, or the one that all endings agree on.
+
+    Texts (.txt) are a folder of labels where the task reads labels, and plain text where it does not.
 
     Raises:
         DataError: when no file is there, an ending is unknown, or the files are of several formats.
@@ -46,7 +49,7 @@ def choose_format(files: Sequence[DataFile], data: DataSettings) -> FormattedFil
     notes = [f"{len(beside):,} files were ignored, being about the data: {', '.join(beside[:5])}."] if beside else []
     if not used:
         raise DataError(f"No data file among {len(files)} fetched files.", "Point JOB_DATA__TRAIN_URI at files that hold data.")
-    kind = _by_ending(used) if data.format == "auto" else data.format
+    kind = _by_ending(used, labelled=labelled) if data.format == "auto" else data.format
     if kind == TEXT_FOLDER:
         used, more = labelled_texts(used)
         notes += [f"Recognised a folder of texts: {len(used):,} files, labels by sub-folder.", *more]
@@ -64,7 +67,9 @@ def _ending(name: str) -> str:
     return PurePosixPath(path.stem).suffix if path.suffix in COMPRESSIONS else path.suffix
 
 
-def _by_ending(files: Sequence[DataFile]) -> str:
+def _by_ending(files: Sequence[DataFile], *, labelled: bool) -> str:
+    if not labelled and all(is_text(file.name) for file in files):
+        return TEXT
     if not any(_ending(file.name) in ENDINGS for file in files) and any(is_text(file.name) and "/" in file.name for file in files):
         return TEXT_FOLDER
     found: dict[str, str] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,19 @@ _QUANTILES = {"min": 0.0, "p10": 0.1, "p50": 0.5, "p90": 0.9, "p99": 0.99, "max"
 
 
 @dataclass(frozen=True)
+class Described:
+    """What a task adds to the ledger: entries of the whole, entries and sentences by split, samples to read.
+
+    A sample is a piece of text for people, ``{"title", "text"}``, shown as it is.
+    """
+
+    head: dict[str, Any]
+    splits: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    notes: Mapping[str, list[str]] = field(default_factory=dict)
+    samples: list[dict[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class PreparedSplits:
     """Everything `make_ledger` tells of, by split name, in one order."""
 
@@ -28,18 +41,30 @@ class PreparedSplits:
     max_seq_length: int
 
 
-def make_ledger(prepared: PreparedSplits, scheme: LabelScheme, notes: list[str]) -> dict[str, Any]:
+def make_ledger(prepared: PreparedSplits, described: Described, notes: list[str]) -> dict[str, Any]:
     """The ledger as plain JSON values; lengths are in tokens before cutting, special tokens included."""
     return {
-        "problem": scheme.problem,
-        "problem_reason": scheme.reason,
-        "labels": list(scheme.names),
+        **described.head,
         "max_seq_length": prepared.max_seq_length,
-        "splits": {name: _split_entry(split, prepared.tokenized[name], scheme) for name, split in prepared.splits.items()},
+        "splits": {
+            name: _split_entry(split, prepared.tokenized[name]) | described.splits.get(name, {})
+            for name, split in prepared.splits.items()
+        },
         "duplicates": prepared.overlap.duplicates,
         "leaked_share": prepared.overlap.leaked_share,
-        "notes": [*notes, *_more_notes(prepared, scheme)],
+        "notes": [*notes, *_more_notes(prepared, described)],
+        **({"samples": described.samples} if described.samples else {}),
     }
+
+
+def describe_labels(scheme: LabelScheme, tokenized: Mapping[str, TokenizedSplit]) -> Described:
+    """What labels add: the problem and its classes, the count of each class or the range of the number, and absent classes."""
+    head = {"problem": scheme.problem, "problem_reason": scheme.reason, "labels": list(scheme.names)}
+    notes = {}
+    for name, split in tokenized.items():
+        absent = [label for label, count in zip(scheme.names, count_labels(split, scheme), strict=False) if count == 0]
+        notes[name] = [f"No {name} example has the label {', '.join(map(repr, absent[:10]))}."] if absent else []
+    return Described(head, {name: _labels(split, scheme) for name, split in tokenized.items()}, notes)
 
 
 def count_labels(tokenized: TokenizedSplit, scheme: LabelScheme) -> list[int]:
@@ -52,7 +77,7 @@ def count_labels(tokenized: TokenizedSplit, scheme: LabelScheme) -> list[int]:
     return []
 
 
-def _split_entry(split: Split, tokenized: TokenizedSplit, scheme: LabelScheme) -> dict[str, Any]:
+def _split_entry(split: Split, tokenized: TokenizedSplit) -> dict[str, Any]:
     tokens_in, tokens_kept = tokenized.column("tokens_in"), tokenized.column("tokens_kept")
     dropped = split.selection
     counts = {
@@ -69,7 +94,11 @@ def _split_entry(split: Split, tokenized: TokenizedSplit, scheme: LabelScheme) -
         "truncated_examples": int((tokens_in > tokens_kept).sum()),
         "truncated_tokens": int((tokens_in - tokens_kept).sum(dtype=np.int64)),
     }
-    return counts | _lengths(tokens_in) | _labels(tokenized, scheme) | {"longest": tokenized.longest}
+    if tokenized.num_records != tokenized.num_examples:
+        counts["records"] = tokenized.num_records
+    if tokenized.without_targets:
+        counts["masked_dropped"] = len(tokenized.without_targets)
+    return counts | dict(tokenized.counts) | _lengths(tokens_in) | {"longest": tokenized.longest}
 
 
 def _lengths(tokens: npt.NDArray[Any]) -> dict[str, Any]:
@@ -90,16 +119,14 @@ def _labels(tokenized: TokenizedSplit, scheme: LabelScheme) -> dict[str, Any]:
     return {"label_counts": dict(zip(scheme.names, count_labels(tokenized, scheme), strict=True))}
 
 
-def _more_notes(prepared: PreparedSplits, scheme: LabelScheme) -> list[str]:
+def _more_notes(prepared: PreparedSplits, described: Described) -> list[str]:
     notes = [f"{name}: {prepared.splits[name].origin}." for name in prepared.splits]
     for name, tokenized in prepared.tokenized.items():
         if tokenized.without_tokens:
             notes.append(
                 f"{len(tokenized.without_tokens):,} {name} texts were dropped as empty: the tokenizer finds nothing in them."
             )
-        absent = [label for label, count in zip(scheme.names, count_labels(tokenized, scheme), strict=False) if count == 0]
-        if absent:
-            notes.append(f"No {name} example has the label {', '.join(map(repr, absent[:10]))}.")
+        notes += described.notes.get(name, [])
     if "test" not in prepared.splits:
         notes.append("There is no test data: the final score is that of the validation data, which also chose the best step.")
     if prepared.overlap.contradictions:

@@ -45,6 +45,8 @@ class StepResult:
     loss_sum: float
     weight: float
     grad_norm: float
+    rescaled: bool = False
+    """No update, because float16's loss scale was too high; it is lower now."""
 
     @property
     def finite(self) -> bool:
@@ -69,6 +71,7 @@ class Loop:
         """
         state = self.state
         stream = self.parts.feed.stream(state.step, num_steps, self.settings.train.data_workers)
+        proven = False
         while state.step < num_steps:
             boundary.cross(state)
             if state.done:
@@ -76,6 +79,8 @@ class Loop:
             started = time.perf_counter()
             step = next(stream)
             self._account(step, self.take_step(step), started)
+            self._check_engine(step, proven=proven)
+            proven = True
             if state.step % self.settings.train.log_every_steps == 0:
                 record(self._flush_window())
         if state.window.examples:
@@ -91,21 +96,24 @@ class Loop:
         for number, batch in enumerate(step.batches, 1):
             with engine.accumulating(parts.wrapped, last=number == len(step.batches)):
                 on_device = batch.to(engine.device)
-                micro_loss = parts.task.loss_sum(parts.wrapped(**on_device.inputs).logits, on_device)
-                # Replicas average their gradients, so each rank counts its share world_size times.
-                torch.autograd.backward(micro_loss * (engine.world_size / weight))
+                micro_loss = parts.task.loss_sum(parts.wrapped, on_device)
+                # Engines average gradients over the ranks, so each rank counts its share world_size times.
+                engine.backward(parts.wrapped, micro_loss * (engine.world_size / weight))
             local_loss += micro_loss.detach()
-        bound = self.settings.train.max_grad_norm or math.inf
-        grad_norm = float(torch.nn.utils.clip_grad_norm_(parts.wrapped.parameters(), bound))
         (loss_sum,) = engine.sum([float(local_loss)])
-        result = StepResult(loss_sum, weight, grad_norm)
         for group in parts.optimizer.param_groups:
             group["lr"] = parts.learning_rate(step.number)
-        # Both numbers are sums over the ranks, so every rank decides the same.
-        if result.finite:
-            parts.optimizer.step()
-        parts.optimizer.zero_grad(set_to_none=True)
-        return result
+        # Loss and norm are over all ranks, so every rank decides the same.
+        update = engine.update(parts.wrapped, parts.optimizer, usable=math.isfinite(loss_sum))
+        return StepResult(loss_sum, weight, update.grad_norm, update.rescaled)
+
+    def _check_engine(self, step: Step, *, proven: bool) -> None:
+        """After the first step: each rank had its own examples, and the update reached every copy of the weights; these again and again."""
+        if not proven:
+            self.engine.check_first_step(self.parts.wrapped, step.mine, step.examples.tolist())
+        every = self.settings.parallel.replica_check_steps
+        if not proven or (every and self.state.step % every == 0):
+            self.engine.check_replicas(self.parts.wrapped)
 
     def _account(self, step: Step, result: StepResult, started: float) -> None:
         state, window = self.state, self.state.window
@@ -114,7 +122,7 @@ class Loop:
             window.loss += result.loss_sum
             window.weight += result.weight
             window.grad_norm = result.grad_norm
-        else:
+        elif not result.rescaled:
             self._nonfinite(step, result)
         window.tokens += step.tokens
         window.padded_tokens += step.padded_tokens

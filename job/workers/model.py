@@ -232,6 +232,11 @@ def _has_segments(config: PreTrainedConfig) -> bool:
     return int(getattr(config, "type_vocab_size", 0) or 0) > 1
 
 
+def first_position(config: PreTrainedConfig) -> int:
+    """The number that the model gives to a text's first position."""
+    return (config.pad_token_id or 0) + 1 if config.model_type in _POSITIONS_AFTER_PAD else 0
+
+
 def _positions(config: PreTrainedConfig) -> int | None:
     """How many tokens the model can number; None when its positions are relative."""
     positions = getattr(config, "max_position_embeddings", None)

@@ -79,6 +79,8 @@ def check_not_empty(name: str, split: TokenizedSplit) -> None:
 def _contradictions(digests: Digests, split: TokenizedSplit) -> int:
     if split.num_examples == 0:
         return 0
+    if not split.labels:
+        return 0
     labels = np.unique(split.column("labels").reshape(len(digests), -1), axis=0, return_inverse=True)[1].ravel()
     pairs = np.unique(np.stack([digests, labels.astype(np.uint64)], axis=1), axis=0)
     return int((np.unique(pairs[:, 0], return_counts=True)[1] > 1).sum())

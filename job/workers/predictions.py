@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 from scipy.special import expit, softmax
 
 from job.records import PreparedData
@@ -94,8 +92,8 @@ def mistakes(predictions: Predictions, dataset: Any) -> list[dict[str, Any]]:
     ]
 
 
-def write_predictions(path: Path, predictions: Predictions, dataset: Any, prepared: PreparedData) -> None:
-    """Write a Parquet file: id, text_sha256, label, prediction, scores; the file's metadata names the scores' labels."""
+def predictions_table(predictions: Predictions, dataset: Any, prepared: PreparedData) -> pa.Table:
+    """Columns id, text_sha256, label, prediction, scores; the schema's metadata names the scores' labels."""
     table = pa.table(
         {
             "id": pa.array(dataset["id"][:], pa.string()),
@@ -106,4 +104,4 @@ def write_predictions(path: Path, predictions: Predictions, dataset: Any, prepar
         }
     )
     metadata = {"problem": prepared.problem, "labels": json.dumps(prepared.labels, ensure_ascii=False)}
-    pq.write_table(table.replace_schema_metadata(metadata), path, compression="zstd")
+    return table.replace_schema_metadata(metadata)

@@ -1,7 +1,8 @@
 """The prepare program: fetched files in, tokenized Arrow and the token ledger out.
 
 One process per node, before any process group exists, because collectives time out while one rank tokenizes.  Everything is
-written to a temporary folder that becomes ``prepared/`` in one rename, so what is there is whole.
+written to a temporary folder that becomes ``prepared/`` in one rename, so what is there is whole.  What is read and how it
+becomes records is the task's business (`job.workers.tasks.preparation`).
 """
 
 from __future__ import annotations
@@ -11,28 +12,40 @@ import json
 import logging
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import datasets
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from job import run_dir as run_dirs
-from job.errors import DataError
 from job.records import PreparedData
 from job.run_dir import RunDir
 from job.settings.root import Settings
-from job.workers.labels import LabelScheme, check_labels, label_notes, recognise
-from job.workers.ledger import PreparedSplits, count_labels, make_ledger
+from job.workers.ledger import PreparedSplits, make_ledger
 from job.workers.model import load_config, load_tokenizer, max_length
 from job.workers.overlap import check_not_empty, check_overlap, check_truncation, measure_overlap
 from job.workers.program import Heartbeat, run_program
-from job.workers.selection import check_selection, select
 from job.workers.splits import SPLITS, Split, make_splits
-from job.workers.tables import Progress, Source, read_source
-from job.workers.tokenization import TokenizedSplit, TokenizerSetup, tokenize_split
+from job.workers.tables import Progress, Reading, Source, read_source
+from job.workers.tasks import make_preparation
+from job.workers.tasks.preparation import Preparation
+from job.workers.tokenization import TokenizedSplit, TokenizerSetup, write_split
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the parts of the program share."""
+
+    run_dir: RunDir
+    settings: Settings
+    scratch: Path
+    preparation: Preparation
+    progress: Progress
 
 
 def main(run_dir: RunDir, settings: Settings) -> None:
@@ -56,20 +69,22 @@ def main(run_dir: RunDir, settings: Settings) -> None:
 def _prepare(run_dir: RunDir, settings: Settings, scratch: Path) -> Path:
     """Everything that `main` writes, in a folder below ``scratch``."""
     setup = _setup(run_dir, settings)
-    progress = Heartbeat(run_dir, "prepare", 0).beat
-    splits, scheme, notes = _read(run_dir, settings, scratch, progress)
+    preparation = make_preparation(settings, setup)
+    work = Work(run_dir, settings, scratch, preparation, Heartbeat(run_dir, "prepare", 0).beat)
+    splits, notes = _read(work)
     out = scratch / "prepared"
-    tokenized = {name: _tokenize(split, scheme, setup, out / name, progress) for name, split in splits.items()}
+    tokenized = {name: _tokenize(work, split, out / name) for name, split in splits.items()}
     for name, split in tokenized.items():
         check_not_empty(name, split)
         check_truncation(name, split, settings.limits)
     overlap = measure_overlap(tokenized)
     check_overlap(tokenized, overlap, settings.limits)
     notes.append(padding_note(setup.tokenizer))
-    ledger = make_ledger(PreparedSplits(splits, tokenized, overlap, setup.max_length), scheme, notes)
+    described = preparation.describe(tokenized, {name: datasets.load_from_disk(str(out / name)) for name in tokenized})
+    ledger = make_ledger(PreparedSplits(splits, tokenized, overlap, setup.max_length), described, notes)
     setup.tokenizer.save_pretrained(out / "tokenizer")
     run_dirs.write_json(out / "ledger.json", ledger)
-    _record(tokenized, scheme, setup).write(out / "prepared.json")
+    _record(tokenized, preparation.facts(tokenized), setup).write(out / "prepared.json")
     return out
 
 
@@ -84,53 +99,46 @@ def _setup(run_dir: RunDir, settings: Settings) -> TokenizerSetup:
     return TokenizerSetup(tokenizer, max_length(settings, tokenizer, load_config(run_dir.input_model)))
 
 
-def _read(
-    run_dir: RunDir, settings: Settings, scratch: Path, progress: Progress
-) -> tuple[dict[str, Split], LabelScheme, list[str]]:
-    """The splits with usable rows only, what their labels mean, and sentences about both."""
-    present = [split for split in SPLITS if run_dir.input_data(split).with_name(f"{split}.json").exists()]
+def _read(work: Work) -> tuple[dict[str, Split], list[str]]:
+    """The splits with usable rows only, and sentences about what was read and recognised."""
+    reading = Reading(work.settings.data, work.scratch / "rows", work.preparation.roles)
+    present = [split for split in SPLITS if work.run_dir.input_data(split).with_name(f"{split}.json").exists()]
     sources: dict[str, Source] = {}
     for split in present:
-        sources[split] = read_source(run_dir, split, settings.data, scratch / "rows", progress)
+        sources[split] = read_source(work.run_dir, split, reading, work.progress)
         logger.info("read %d %s rows", sources[split].table.num_rows, split)
-    scheme = recognise(sources["train"], settings.data)
-    selections = {}
-    for split, source in sources.items():
-        check_labels(source, scheme)
-        selections[split] = select(source, scheme)
-        check_selection(source, selections[split], scheme, settings.limits)
-    splits = make_splits(sources, selections, scheme, settings.data)
-    notes = [note for source in sources.values() for note in source.notes] + label_notes(sources["train"], scheme)
-    return splits, scheme, notes
+    recognised = work.preparation.recognise(sources["train"])
+    selections = {split: work.preparation.select(source, work.settings.limits) for split, source in sources.items()}
+    splits = make_splits(sources, selections, work.preparation.strata(sources["train"]), work.settings.data)
+    return splits, [note for source in sources.values() for note in source.notes] + recognised
 
 
-def _tokenize(split: Split, scheme: LabelScheme, setup: TokenizerSetup, folder: Path, progress: Progress) -> TokenizedSplit:
-    tokenized = tokenize_split(split, scheme, setup, folder, progress)
-    if split.name == "train" and sum(count > 0 for count in count_labels(tokenized, scheme)) == 1 and len(scheme.names) > 1:
-        raise DataError(
-            "Only one class is left in the training examples after splits and subsets.",
-            "Raise JOB_DATA__MAX_TRAIN_EXAMPLES, or give more examples of the other classes.",
-        )
+def _tokenize(work: Work, split: Split, folder: Path) -> TokenizedSplit:
+    tokenized = write_split(split, work.preparation.encoder(split.name), folder, work.progress)
+    work.preparation.check(split.name, tokenized, work.settings.limits)
     logger.info("tokenized %d %s examples, %d tokens", tokenized.num_examples, split.name, tokenized.column("tokens_in").sum())
     return tokenized
 
 
-def _record(tokenized: dict[str, TokenizedSplit], scheme: LabelScheme, setup: TokenizerSetup) -> PreparedData:
+def _record(tokenized: dict[str, TokenizedSplit], facts: dict[str, Any], setup: TokenizerSetup) -> PreparedData:
+    details = facts.get("details", {})
     seen = {
         "splits": {name: tokenized[name].fingerprint() for name in ("train", "eval")},
-        "labels": scheme.names,
-        "problem": scheme.problem,
+        "labels": facts["labels"],
+        "problem": facts["problem"],
         "max_seq_length": setup.max_length,
         "pad_token_id": setup.tokenizer.pad_token_id,
+        **({"details": details} if details else {}),
     }
     return PreparedData(
         num_examples={name: split.num_examples for name, split in tokenized.items()},
         num_tokens={name: int(split.column("tokens_kept").sum(dtype=np.int64)) for name, split in tokenized.items()},
-        problem=scheme.problem,
-        labels=list(scheme.names),
-        label_counts=count_labels(tokenized["train"], scheme),
+        problem=facts["problem"],
+        labels=facts["labels"],
+        label_counts=facts["label_counts"],
         max_seq_length=setup.max_length,
         fingerprint=hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest(),
+        details=details,
     )
 
 

@@ -41,7 +41,7 @@ def run_program(name: str, body: Callable[[RunDir, Settings], None]) -> None:
     run_dir = RunDir(Path(sys.argv[1]))
     place = topology.worker_place()
     settings = resolved.read(run_dir.settings)
-    logs.setup("json", sys.stderr, {"run": settings.run.name, "program": name, "rank": place.rank})
+    logs.setup("json", sys.stderr, {"run": settings.run.name, **_attempt(run_dir), "program": name, "rank": place.rank})
     _set_signals()
     failure: JobError | None = None
     try:
@@ -54,6 +54,11 @@ def run_program(name: str, body: Callable[[RunDir, Settings], None]) -> None:
     sys.stderr.flush()
     # No clean-up of process groups: a peer may be gone, and tearing down would wait for it.
     os._exit(failure.exit_code if failure else COMPLETE)
+
+
+def _attempt(run_dir: RunDir) -> dict[str, object]:
+    """The attempt's number for the log; a program that is started by hand has none."""
+    return {"attempt": run_dirs.read_json(run_dir.attempt)["number"]} if run_dir.attempt.exists() else {}
 
 
 def _log(failure: JobError | None) -> None:

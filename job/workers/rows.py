@@ -6,6 +6,8 @@ Labels become texts whatever they were: 3 and "3" are the same class, and what k
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -16,28 +18,36 @@ import pyarrow as pa
 
 from job.errors import DataError
 from job.settings.data import DataSettings
-from job.workers.readers.base import Chunk, asked_columns, variable
+from job.workers.readers.base import LABELLED, Chunk, Role, Roles, asked_columns
 
-SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("text", pa.large_string()),
-        ("pair", pa.large_string()),
-        ("label", pa.list_(pa.string())),
-    ]
-)
+_TYPES = {
+    "id": pa.string(),
+    "text": pa.large_string(),
+    "label": pa.list_(pa.string()),
+    "words": pa.list_(pa.large_string()),
+    "json": pa.large_string(),
+}
+
+
+def schema_of(roles: Roles) -> pa.Schema:
+    """The columns of rows: one a role, by the role's kind; null where there is no value."""
+    return pa.schema([(name, _TYPES[role.kind]) for name, role in roles.items()])
+
+
+SCHEMA = schema_of(LABELLED)
 """``pair`` is null where there is none; ``label`` holds one text for a single label, null where there is none."""
 
 
 @dataclass
 class RowMaker:
-    """Makes rows of one source.
+    """Makes rows of one source: every role of ``roles``, of which ``id`` is made up where no column has it.
 
     ``kinds`` gathers what label values were: text, flag (true or false), whole, real, list.
     """
 
     split: str
     data: DataSettings
+    roles: Roles = field(default_factory=lambda: LABELLED)
     kinds: set[str] = field(default_factory=set)
 
     def rows(self, chunk: Chunk, name: str, first_row: int, offset: int) -> pa.RecordBatch:
@@ -52,23 +62,24 @@ class RowMaker:
         Raises:
             DataError: naming file, row and column of a value that is no text, or no label.
         """
-        columns = asked_columns(self.data)
+        columns = asked_columns(self.data, self.roles)
+        converters = {"label": self._label, "id": _identifier, "words": _words, "json": _json}
         made: list[pa.Array] = []
-        for field_ in SCHEMA:
-            role = field_.name
+        for role, about in self.roles.items():
             values = chunk.values.get(role)
             if values is None:
-                made.append(self._absent(role, len(chunk), offset))
+                made.append(self._absent(about, len(chunk), offset))
                 continue
-            place = _Place(name, first_row, role, columns.get(role, role))
-            convert = {"label": self._label, "id": _identifier}.get(role, _text)
-            made.append(_array([_convert(convert, value, place, at) for at, value in enumerate(values)], field_.type, place))
-        return pa.RecordBatch.from_arrays(made, schema=SCHEMA)
+            place = _Place(name, first_row, about, columns.get(role, role))
+            convert = converters.get(about.kind, _text)
+            converted = [_convert(convert, value, place, at) for at, value in enumerate(values)]
+            made.append(_array(converted, _TYPES[about.kind], place))
+        return pa.RecordBatch.from_arrays(made, schema=schema_of(self.roles))
 
-    def _absent(self, role: str, length: int, offset: int) -> pa.Array:
-        if role == "id":
+    def _absent(self, role: Role, length: int, offset: int) -> pa.Array:
+        if role.kind == "id":
             return pa.array([f"{self.split}-{offset + at}" for at in range(1, length + 1)], pa.string())
-        return pa.nulls(length, SCHEMA.field(role).type)
+        return pa.nulls(length, _TYPES[role.kind])
 
     def _label(self, value: Any) -> list[str] | None:
         if value is None:
@@ -101,13 +112,13 @@ class RowMaker:
 class _Place:
     file: str
     first_row: int
-    role: str
+    role: Role
     column: str
 
     def error(self, at: int, what: str) -> DataError:
         return DataError(
             f"{self.file}, row {self.first_row + at}, column '{self.column}': {what}.",
-            f"Correct the value, or set {variable(self.role)} to the column that is meant.",
+            f"Correct the value, or set {self.role.variable} to the column that is meant.",
         )
 
 
@@ -126,6 +137,26 @@ def _text(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value
     raise _WrongKindError("text")
+
+
+def _words(value: Any) -> list[str] | None:
+    if value is None or (isinstance(value, (list, tuple)) and all(isinstance(word, str) for word in value)):
+        return value if value is None else list(value)
+    raise _WrongKindError("a list of texts")
+
+
+def _json(value: Any) -> str | None:
+    """Lists and objects, also written as JSON text, and texts that are no such thing."""
+    if value is None:
+        return None
+    found = value
+    if isinstance(value, str) and value.lstrip()[:1] in {"[", "{"}:
+        with contextlib.suppress(json.JSONDecodeError):  # a text may begin with a bracket
+            found = json.loads(value)
+    try:
+        return json.dumps(found, ensure_ascii=False)
+    except TypeError as error:
+        raise _WrongKindError("a text, a list or an object") from error
 
 
 def _identifier(value: Any) -> str:

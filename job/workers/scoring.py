@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,20 +13,12 @@ import torch
 
 from job.workers.batching import Cut, MicroBatch, plan_step
 from job.workers.engine import Engine
-from job.workers.tasks.base import Batch, Task
+from job.workers.tasks.base import Batch, Scores, Task
 
 ROUND_TOKENS = 8192
 """Tokens that each rank scores between two looks at whether to go on, or one micro-batch if that is more."""
-Part = tuple[tuple[int, ...], npt.NDArray[np.float32], npt.NDArray[Any]]
-"""Indices, logits and labels of one micro-batch."""
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Logits [N, C] float32 and labels [N] or [N, C] in the order of the split."""
-
-    logits: npt.NDArray[np.float32]
-    labels: npt.NDArray[Any]
+Part = tuple[tuple[int, ...], Mapping[str, Any]]
+"""Indices of one micro-batch, and what the task measured of them."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +56,10 @@ def score(
             model.train(was_training)
             return None
         plan = plan_step(by_length[start : start + size], lengths, engine.world_size, cut)
-        mine = [piece for piece in plan[engine.rank] if not piece.filler]
-        found += [_forward(engine, model, examples, piece) for piece in mine]
+        # Where a forward pass is a collective, every rank makes as many, and what fillers answer is dropped.
+        mine = [piece for piece in plan[engine.rank] if engine.lockstep or not piece.filler]
+        scored = [(piece, _forward(engine, model, examples, piece)) for piece in mine]
+        found += [part for piece, part in scored if not piece.filler]
     model.train(was_training)
     gathered = engine.gather(found)
     return None if gathered is None else _in_order([item for rank in gathered for item in rank], len(lengths))
@@ -72,25 +67,38 @@ def score(
 
 def _forward(engine: Engine, model: torch.nn.Module, examples: Examples, piece: MicroBatch) -> Part:
     batch = examples.task.collate([examples.dataset[index] for index in piece.indices])
-    labels = batch.labels.numpy()
-    with torch.no_grad(), engine.accelerator.autocast():
-        logits = model(**batch.to(engine.device).inputs).logits
-    return piece.indices, logits.float().cpu().numpy(), labels
+    with torch.no_grad(), engine.autocast():
+        return piece.indices, examples.task.measure(model, batch.to(engine.device))
 
 
 def _in_order(found: Sequence[Part], count: int) -> Scores:
-    order = np.concatenate([np.asarray(indices) for indices, _, _ in found])
+    order = np.concatenate([np.asarray(indices) for indices, _ in found])
     if not np.array_equal(np.sort(order), np.arange(count)):
         raise AssertionError("an example was scored twice or not at all")
     position = np.argsort(order)
-    return Scores(
-        np.concatenate([logits for _, logits, _ in found])[position],
-        np.concatenate([labels for _, _, labels in found])[position],
-    )
+    return {name: _joined([measured[name] for _, measured in found], position) for name in found[0][1]}
 
 
-def batches(task: Task, dataset: Any, pieces: Sequence[MicroBatch]) -> Iterator[Batch]:
-    """Collated micro-batches; fillers carry weight 0."""
+def _joined(parts: Sequence[Any], position: npt.NDArray[np.int64]) -> Any:
+    """Arrays or lists of the micro-batches as one, in the order of the split."""
+    if isinstance(parts[0], np.ndarray):
+        return np.concatenate(parts)[position]
+    together = [value for part in parts for value in part]
+    return [together[at] for at in position]
+
+
+def read_samples(engine: Engine, task: Task, model: torch.nn.Module) -> list[dict[str, str]]:
+    """The task's texts to read, from the plain model on the engine's device; a collective."""
+    was_training = model.training
+    model.eval()
+    with torch.no_grad(), engine.autocast():
+        samples = task.samples(model)
+    model.train(was_training)
+    return samples
+
+
+def batches(task: Task, dataset: Any, pieces: Sequence[MicroBatch], epoch: int) -> Iterator[Batch]:
+    """Collated micro-batches of an epoch; fillers carry weight 0."""
     for piece in pieces:
-        batch = task.collate([dataset[index] for index in piece.indices])
-        yield Batch(batch.inputs, batch.labels, batch.weights * 0) if piece.filler else batch
+        batch = task.collate([dataset[index] for index in piece.indices], epoch)
+        yield dataclasses.replace(batch, weights=batch.weights * 0) if piece.filler else batch

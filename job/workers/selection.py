@@ -18,7 +18,7 @@ from job.workers.tables import Source
 Rows = npt.NDArray[np.int64]
 """Row numbers of a source, from 0, ascending."""
 
-_DROPPING = frozenset({"max_empty_share", "max_unlabelled_share", "max_unknown_label_share"})
+_DROPPING = frozenset({"max_empty_share", "max_unlabelled_share", "max_unknown_label_share", "max_masked_share"})
 _OTHER = {
     "max_truncated_share": "Raise JOB_TRAIN__MAX_SEQ_LENGTH, shorten the texts, or raise JOB_LIMITS__MAX_TRUNCATED_SHARE.",
     "max_leaked_share": "Take the texts out of one of the two, or raise JOB_LIMITS__MAX_LEAKED_SHARE.",
@@ -46,6 +46,31 @@ def select(source: Source, scheme: LabelScheme) -> Selection:
     unknown = np.concatenate([scheme.unknown(batch.column("label")) for batch in columns]) & ~empty & ~unlabelled
     kept = ~(empty | unlabelled | unknown)
     return Selection(*(np.flatnonzero(rows) for rows in (kept, empty, unlabelled, unknown)))
+
+
+def select_filled(source: Source, columns: Sequence[str]) -> Selection:
+    """Sort out rows in which one of the columns is missing or holds nothing but white space."""
+    empty = np.concatenate(
+        [np.logical_or.reduce([_blank(batch.column(name)) for name in columns]) for batch in source.table.to_batches()]
+    )
+    nothing = np.zeros(0, dtype=np.int64)
+    return Selection(np.flatnonzero(~empty), np.flatnonzero(empty), nothing, nothing)
+
+
+def check_filled(source: Source, selection: Selection, what: str, limits: LimitsSettings) -> None:
+    """Hold the rows without ``what`` against the limit.
+
+    Raises:
+        DataError: with count, share, limit and three examples; or when no row is left.
+    """
+    empty = selection.empty
+    check_limit(
+        Count(source.split, f"no {what}", len(empty), source.table.num_rows, source.identifiers(empty[:3])),
+        "max_empty_share",
+        limits,
+    )
+    if len(selection.kept) == 0:
+        raise DataError(f"No example of the {source.split} data is left: none has {what}.", "Correct the data.")
 
 
 def check_selection(source: Source, selection: Selection, scheme: LabelScheme, limits: LimitsSettings) -> None:

@@ -41,15 +41,20 @@ class Split:
 
 
 def make_splits(
-    sources: Mapping[str, Source], selections: Mapping[str, Selection], scheme: LabelScheme, data: DataSettings
+    sources: Mapping[str, Source], selections: Mapping[str, Selection], strata: Strata | None, data: DataSettings
 ) -> dict[str, Split]:
     """The splits, in the order of `SPLITS`; test only where there is test data or a share for it.
+
+    Args:
+        sources: by split.
+        selections: the usable rows of each source.
+        strata: stratum of each row of the training source; None where examples are drawn at random.
+        data: shares, seed and sizes.
 
     Raises:
         DataError: when the training data is too small to set examples aside.
     """
     pool, aside = selections["train"].kept, dict[str, Rows]()
-    strata = _strata(sources["train"], scheme)
     num_usable = len(pool)
     for name, fraction in (("test", data.test_fraction), ("eval", data.eval_fraction)):
         if name not in sources and fraction > 0:
@@ -62,7 +67,7 @@ def make_splits(
             "Give more data, or JOB_DATA__EVAL_URI.",
         )
     splits = {"train": _given(sources["train"], selections["train"], pool)}
-    splits |= {name: _taken(name, sources["train"], rows, scheme, data) for name, rows in aside.items()}
+    splits |= {name: _taken(name, sources["train"], rows, data, stratified=strata is not None) for name, rows in aside.items()}
     splits |= {name: _given(sources[name], selections[name], selections[name].kept) for name in sources if name != "train"}
     return {name: _subset(splits[name], data) for name in SPLITS if name in splits}
 
@@ -91,7 +96,7 @@ def draw_stratified(strata: Strata, size: int, generator: np.random.Generator) -
     return np.sort(np.concatenate(drawn))
 
 
-def _strata(source: Source, scheme: LabelScheme) -> Strata | None:
+def label_strata(source: Source, scheme: LabelScheme) -> Strata | None:
     """Class of each row of the source, -1 where there is none; None where stratifying has no meaning."""
     if scheme.problem != "single_label":
         return None
@@ -119,9 +124,9 @@ def _given(source: Source, selection: Selection, rows: Rows) -> Split:
     return Split(source.split, source, rows, origin, source.table.num_rows, set_aside, selection=selection)
 
 
-def _taken(name: str, train: Source, rows: Rows, scheme: LabelScheme, data: DataSettings) -> Split:
+def _taken(name: str, train: Source, rows: Rows, data: DataSettings, *, stratified: bool) -> Split:
     fraction = data.eval_fraction if name == "eval" else data.test_fraction
-    how = "stratified by label" if scheme.problem == "single_label" else "at random"
+    how = "stratified by label" if stratified else "at random"
     origin = f"{fraction:.4g} of the training data, drawn {how} with seed {data.split_seed}"
     return Split(name, train, rows, origin, len(rows))
 

@@ -1,35 +1,33 @@
-"""Texts to token ids, counted before they are cut.
+"""The tokenized examples of a split: written as records, counted as they were before and after cutting.
 
-The tokenizer runs over whole batches without truncation, in Rust and on all cores, so the ledger knows exactly what cutting
-costs; only texts that are too long are then cut, here, by the rule the tokenizer itself would use.
+What a record holds is the task's business (`Encoder`); that ids, lengths and hashes are kept of every example is ours.
 
-Shapes: B texts of a batch, T tokens of one text.
+Shapes: B examples of a batch, N of a split.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import datasets
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from datasets import Features, List, Value
+from datasets import Features
 from datasets.arrow_writer import ArrowWriter
 
-from job.workers.cutting import cut
-from job.workers.labels import LabelScheme
 from job.workers.splits import Split
 
 BATCH_TEXTS = 1_000
-PAIR_MARK = " ⏎ "
 NUM_LONGEST = 5
 SHOWN_CHARACTERS = 200
-_LABEL_FEATURES = {"single_label": Value("int64"), "multi_label": List(Value("float32")), "regression": Value("float32")}
+_ABOUT = frozenset({"id", "text", "text_sha256"})
+"""Columns that are for people: they tell of an example, and are no part of what is trained on."""
 
 Counts = npt.NDArray[np.int32]
 Digests = npt.NDArray[np.uint64]
@@ -47,12 +45,49 @@ class TokenizerSetup:
         return "token_type_ids" in self.tokenizer.model_input_names
 
 
+@dataclass(frozen=True)
+class Encoded:
+    """Some examples as an `Encoder` gives them.
+
+    Attributes:
+        records: what is written, with at least ``id`` (text) and ``length`` (tokens, int32), and whatever columns the task
+            trains on.  A record is what the training loop calls an example; packing makes one of several examples.
+        tokens_in: [B] tokens of each example before anything was cut.
+        examples: [B] rows ``id``, ``text``, ``text_sha256``, ``length`` (tokens kept) and, where examples have one, ``label``;
+            None when they are the records.
+        without_tokens: ids of examples that were left out because the tokenizer finds nothing in them.
+        without_targets: ids of examples that were left out because nothing in them would be trained on.
+        counts: further counts for the ledger, added up over the split.
+    """
+
+    records: pa.Table
+    tokens_in: Counts
+    examples: pa.Table | None = None
+    without_tokens: tuple[str, ...] = ()
+    without_targets: tuple[str, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+class Encoder(Protocol):
+    """Turns the rows of one split into records."""
+
+    @property
+    def features(self) -> Features:
+        """Columns of the records."""
+        ...
+
+    def encode(self, batches: Iterator[pa.RecordBatch]) -> Iterator[Encoded]:
+        """Rows [B] of the source (`rows.schema_of` the task's roles), front to back, as records; what is held back comes last."""
+        ...
+
+
 @dataclass
 class TokenizedSplit:
-    """What tokenizing found, example by example, in the order of the written rows [N].
+    """What tokenizing found, example by example, in the order of the source [N].
 
     ``tokens_in`` before and ``tokens_kept`` after cutting, both with special tokens; ``digests`` are the first 64 bits of each
-    text's sha256; ``labels`` as written; ``without_tokens`` are ids of texts in which the tokenizer found nothing.
+    text's sha256; ``labels`` as written; ``without_tokens`` are ids of texts in which the tokenizer found nothing,
+    ``without_targets`` of those in which nothing would be trained on.
     """
 
     tokens_in: list[Counts] = field(default_factory=list)
@@ -61,8 +96,11 @@ class TokenizedSplit:
     labels: list[npt.NDArray[Any]] = field(default_factory=list)
     identifiers: list[pa.ChunkedArray] = field(default_factory=list)
     without_tokens: list[str] = field(default_factory=list)
+    without_targets: list[str] = field(default_factory=list)
     longest: list[dict[str, Any]] = field(default_factory=list)
     hashes: dict[str, Any] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+    num_records: int = 0
 
     @property
     def num_examples(self) -> int:
@@ -79,72 +117,71 @@ class TokenizedSplit:
         return [pa.chunked_array(chunks, pa.string())[int(row)].as_py() for row in rows[:3]]
 
     def fingerprint(self) -> str:
-        """sha256 over ids and labels of all examples in order, the same on every machine and for every batch size."""
+        """sha256 over everything that is trained on, in order, the same on every machine and for every batch size."""
         together = hashlib.sha256()
         for name in sorted(self.hashes):
             together.update(name.encode() + self.hashes[name].digest())
         return together.hexdigest()
 
-    def add(self, table: pa.Table, tokens_in: Counts) -> None:
-        """Take in written rows, with their lengths before cutting."""
-        kept = table["length"].to_numpy()
+    def add(self, encoded: Encoded) -> None:
+        """Take in written records and what is known of their examples."""
+        self.without_tokens += encoded.without_tokens
+        self.without_targets += encoded.without_targets
+        self.counts.update(encoded.counts)
+        self.num_records += encoded.records.num_rows
+        examples = encoded.records if encoded.examples is None else encoded.examples
+        if examples.num_rows:
+            self._add_examples(examples, encoded.tokens_in)
+        if encoded.records.num_rows:
+            for name in sorted(set(encoded.records.column_names) - _ABOUT):
+                self._hash(name, encoded.records[name].combine_chunks())
+
+    def _add_examples(self, table: pa.Table, tokens_in: Counts) -> None:
         self.tokens_in.append(tokens_in)
-        self.tokens_kept.append(kept)
+        self.tokens_kept.append(table["length"].to_numpy())
         self.identifiers.append(table["id"])
         self.digests.append(np.array([int(digest[:16], 16) for digest in table["text_sha256"].to_pylist()], dtype=np.uint64))
-        self.labels.append(_plain_labels(table["label"].combine_chunks(), table.num_rows))
-        self._add_longest(table, tokens_in)
-        for name in ("input_ids", "token_type_ids", "length", "label"):
-            if name in table.column_names:
-                self._hash(name, table[name].combine_chunks())
-
-    def _add_longest(self, table: pa.Table, tokens_in: Counts) -> None:
+        if "label" in table.column_names:
+            self.labels.append(_plain_labels(table["label"].combine_chunks(), table.num_rows))
         for at in np.argsort(-tokens_in, kind="stable")[:NUM_LONGEST]:
             text = table["text"][int(at)].as_py()[:SHOWN_CHARACTERS]
             self.longest.append({"id": table["id"][int(at)].as_py(), "tokens": int(tokens_in[at]), "text": text})
         self.longest = sorted(self.longest, key=lambda entry: -entry["tokens"])[:NUM_LONGEST]
 
     def _hash(self, name: str, column: pa.Array) -> None:
-        values = column.flatten() if pa.types.is_list(column.type) else column
-        plain = values.to_numpy(zero_copy_only=False)
-        self.hashes.setdefault(name, hashlib.sha256()).update(plain.astype(plain.dtype.newbyteorder("<")).tobytes())
+        while pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+            column = column.flatten()
+        together = self.hashes.setdefault(name, hashlib.sha256())
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            together.update("\0".join(column.to_pylist()).encode())
+            return
+        plain = column.to_numpy(zero_copy_only=False)
+        together.update(plain.astype(plain.dtype.newbyteorder("<")).tobytes())
 
 
-def tokenize_split(
-    split: Split, scheme: LabelScheme, setup: TokenizerSetup, folder: Path, progress: Callable[[], None]
-) -> TokenizedSplit:
+def write_split(split: Split, encoder: Encoder, folder: Path, progress: Callable[[], None]) -> TokenizedSplit:
     """Tokenize a split and write it to ``folder`` as a `datasets.Dataset`.
 
     Args:
         split: which rows.
-        scheme: labels to numbers.
-        setup: tokenizer and longest input.
+        encoder: rows to records.
         folder: where `datasets.load_from_disk` finds it afterwards.
         progress: called after each batch.
     """
     found = TokenizedSplit()
     unfinished = folder.with_name(f"{folder.name}.arrow")
     unfinished.parent.mkdir(parents=True, exist_ok=True)
-    features = _features(scheme, setup)
-    with ArrowWriter(features=features, path=str(unfinished)) as writer:
-        for rows in _batches(split):
-            table, tokens_in = _tokenize(rows, scheme, setup, found.without_tokens)
-            if table.num_rows:
-                writer.write_table(table.cast(features.arrow_schema))
-                found.add(table, tokens_in)
+    with ArrowWriter(features=encoder.features, path=str(unfinished)) as writer:
+        for encoded in encoder.encode(_batches(split)):
+            if encoded.records.num_rows:
+                writer.write_table(encoded.records.cast(encoder.features.arrow_schema))
+            found.add(encoded)
             progress()
         writer.finalize()
-    if found.num_examples:
+    if found.num_records:
         datasets.Dataset.from_file(str(unfinished)).save_to_disk(str(folder))
     unfinished.unlink()
     return found
-
-
-def _features(scheme: LabelScheme, setup: TokenizerSetup) -> Features:
-    text = {name: Value("string") for name in ("id", "text", "text_sha256")}
-    types = {"token_type_ids": List(Value("int8"))} if setup.has_type_ids else {}
-    ids = {"input_ids": List(Value("int32")), **types, "length": Value("int32")}
-    return Features({**text, **ids, "label": _LABEL_FEATURES[scheme.problem]})
 
 
 def _batches(split: Split) -> Iterator[pa.RecordBatch]:
@@ -155,49 +192,6 @@ def _batches(split: Split) -> Iterator[pa.RecordBatch]:
         if end > start:
             yield batch.take(pa.array(split.rows[start:end] - first))
         first += batch.num_rows
-
-
-def _tokenize(
-    rows: pa.RecordBatch, scheme: LabelScheme, setup: TokenizerSetup, without_tokens: list[str]
-) -> tuple[pa.Table, Counts]:
-    """Rows as they are written, less those without a token, whose ids go to ``without_tokens``; and lengths before cutting [B]."""
-    texts = list(zip(rows.column("text").to_pylist(), rows.column("pair").to_pylist(), strict=True))
-    inputs = [text if pair is None else (text, pair) for text, pair in texts]
-    encodings = setup.tokenizer.backend_tokenizer.encode_batch_fast(inputs, add_special_tokens=True)
-    tokens_in = np.array([len(encoding) for encoding in encodings], dtype=np.int32)
-    num_special = setup.tokenizer.num_special_tokens_to_add(pair=rows.column("pair").null_count < rows.num_rows)
-    full = np.flatnonzero(tokens_in > num_special)
-    if len(full) < len(encodings):
-        without_tokens += np.delete(np.array(rows.column("id").to_pylist(), dtype=object), full).tolist()
-        rows, tokens_in = rows.take(pa.array(full)), tokens_in[full]
-    return _table(rows, [texts[at] for at in full], [encodings[at] for at in full], scheme, setup), tokens_in
-
-
-def _table(
-    rows: pa.RecordBatch,
-    texts: Sequence[tuple[str, str | None]],
-    encodings: Sequence[Any],
-    scheme: LabelScheme,
-    setup: TokenizerSetup,
-) -> pa.Table:
-    side, longest = setup.tokenizer.truncation_side, setup.max_length
-    tokens = [cut(encoding, longest, side) for encoding in encodings]
-    columns = {
-        "id": rows.column("id"),
-        "text": pa.array([text if pair is None else f"{text}{PAIR_MARK}{pair}" for text, pair in texts], pa.string()),
-        "text_sha256": pa.array([digest(*both) for both in texts], pa.string()),
-        "input_ids": pa.array([ids for ids, _ in tokens], pa.list_(pa.int32())),
-    }
-    if setup.has_type_ids:
-        columns["token_type_ids"] = pa.array([types for _, types in tokens], pa.list_(pa.int8()))
-    columns["length"] = pa.array([len(ids) for ids, _ in tokens], pa.int32())
-    columns["label"] = scheme.encode(rows.column("label"))
-    return pa.table(columns)
-
-
-def digest(text: str, pair: str | None) -> str:
-    """sha256 over the exact text, or over both texts with a zero byte between them."""
-    return hashlib.sha256((text if pair is None else f"{text}\0{pair}").encode()).hexdigest()
 
 
 def _plain_labels(labels: pa.Array, num_rows: int) -> npt.NDArray[Any]:

@@ -6,6 +6,7 @@ import functools
 import logging
 import math
 import shutil
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,16 +16,21 @@ from datasets import Dataset, load_from_disk
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from job import run_dir as run_dirs
+from job.cluster import topology
+from job.errors import SettingsError
 from job.records import PreparedData, TrainResult
 from job.reporting.sinks import MetricsFile
 from job.run_dir import TEMPORARY_PREFIX, RunDir
 from job.settings.root import Settings
 from job.settings.train import TrainSettings
+from job.workers import fit
 from job.workers.batching import OVERHEAD_TOKENS, Cut, Schedule
 from job.workers.boundary import Boundary, StopFile, Work
-from job.workers.checkpoint import Checkpointer, read_weights, write_weights
+from job.workers.checkpoint import Checkpointer, preload
 from job.workers.engine import Engine
+from job.workers.engine.group import choose_device, choose_precision
 from job.workers.feed import Feed, Place
+from job.workers.fit import Choice
 from job.workers.loop import Loop, Parts
 from job.workers.optimizer import learning_rate, make_optimizer
 from job.workers.program import Heartbeat, run_program
@@ -49,19 +55,44 @@ class Trainee:
     checkpointer: Checkpointer
     num_steps: int
     best: BestMetric
+    held_out: Dataset
+    """The validation split."""
 
 
 def main(run_dir: RunDir, settings: Settings) -> None:
     """Train from the prepared data and the fetched model or checkpoint; write ``model/`` and ``train.json``."""
+    choice = choose_engine(run_dir, settings)
+    settings = choice.apply(settings)
     engine = Engine.open(settings)
     trainee = build(run_dir, settings, engine)
     if not trainee.state.done:
         train(run_dir, settings, engine, trainee)
+    result = describe(engine, settings, trainee, choice)  # first: to merge an adapter changes the model
+    publishable(run_dir, engine, settings, trainee)
     if engine.is_main:
-        result = describe(engine, settings, trainee)  # first: to merge an adapter changes the model
-        publishable(run_dir, settings, trainee)
         result.write(run_dir.root / "train.json")
     engine.barrier()
+
+
+def choose_engine(run_dir: RunDir, settings: Settings) -> Choice:
+    """Engine and micro-batch, from the model's size and the memory there is; an engine that was asked for is kept.
+
+    Raises:
+        SettingsError: when there are more processes than a step has examples.
+    """
+    place = topology.worker_place()
+    if place.world_size > settings.train.global_batch_size:
+        raise SettingsError(
+            f"JOB_TRAIN__GLOBAL_BATCH_SIZE gives a step fewer examples than there are processes ({place.world_size}): some would never see one.",
+            f"Raise it to {place.world_size} or more, or run on fewer processes; any number up to the batch size gives the same updates.",
+        )
+    device = choose_device(settings, place)
+    memory = fit.bytes_of(device, topology.local_world_size())
+    where = fit.Place(place.world_size, memory, choose_precision(settings, device))
+    choice = fit.choose(fit.measure(run_dir, settings), where, settings)
+    if place.rank == 0:
+        logger.info("%s", choice.sentence)
+    return choice
 
 
 def build(run_dir: RunDir, settings: Settings, engine: Engine) -> Trainee:
@@ -73,13 +104,14 @@ def build(run_dir: RunDir, settings: Settings, engine: Engine) -> Trainee:
     torch.manual_seed(settings.run.seed)
     model = method.choose_trained(method.start_model(run_dir, settings, task), settings)
     model.train()
-    feed = make_feed(load_from_disk(str(run_dir.prepared / "train")), settings, task, engine)
+    splits = {name: task.enrich(load_from_disk(str(run_dir.prepared / name)), lambda: model, engine) for name in ("train", "eval")}
+    feed = make_feed(splits["train"], settings, task, engine)
     num_steps = total_steps(settings.train, feed.schedule.steps_per_epoch)
-    wrapped = engine.wrap(model)
-    optimizer = make_optimizer(model, settings.train)
+    preload(run_dir, model)
+    wrapped, optimizer = engine.prepare(model, make_optimizer(model, settings.train))
     parts = Parts(wrapped, optimizer, functools.partial(learning_rate, settings.train, num_steps), task, feed)
-    checkpointer = Checkpointer(run_dir, model, optimizer, best)
-    return Trainee(model, tokenizer, parts, restore(run_dir, checkpointer, engine), checkpointer, num_steps, best)
+    checkpointer = Checkpointer(run_dir, engine.tensors(model, optimizer), engine, best)
+    return Trainee(model, tokenizer, parts, restore(run_dir, checkpointer, engine), checkpointer, num_steps, best, splits["eval"])
 
 
 def make_feed(dataset: Dataset, settings: Settings, task: Task, engine: Engine) -> Feed:
@@ -89,6 +121,8 @@ def make_feed(dataset: Dataset, settings: Settings, task: Task, engine: Engine) 
     schedule = Schedule(lengths, train.global_batch_size, settings.run.seed, train.batching)
     overhead = OVERHEAD_TOKENS[engine.device.type]
     cut = Cut(train.micro_batch_tokens, train.micro_batch_size, train.padding == "step", overhead)
+    if task.indivisible:
+        cut = Cut(max_tokens=train.global_batch_size * int(lengths.max()), by_length=False, overhead_tokens=overhead)
     return Feed(dataset, task, schedule, cut, Place(engine.rank, engine.world_size))
 
 
@@ -103,7 +137,7 @@ def restore(run_dir: RunDir, checkpointer: Checkpointer, engine: Engine) -> Trai
         if engine.is_main:
             run_dir.metrics.unlink(missing_ok=True)
         return TrainState()
-    state = checkpointer.read(run_dir.input_checkpoint, is_main=engine.is_main)
+    state = checkpointer.read(run_dir.input_checkpoint)
     logger.info("continuing after step %d", state.step)
     engine.barrier()
     return state
@@ -122,7 +156,9 @@ def train(run_dir: RunDir, settings: Settings, engine: Engine, trainee: Trainee)
             metrics.append({"attempt": attempt, "step": state.step, "epoch": epoch, "time_s": state.seconds, **values})
 
     def save(state: TrainState) -> None:
+        started = time.monotonic()
         checkpointer.write(state, settings.limits.min_free_bytes)
+        record({"time/checkpoint_save_s": time.monotonic() - started})
 
     stop = StopFile(engine, run_dir)
 
@@ -130,12 +166,16 @@ def train(run_dir: RunDir, settings: Settings, engine: Engine, trainee: Trainee)
         heartbeat.beat()
         return not stop.agreed()
 
-    def keep_best() -> None:
-        write_weights(trainee.model, checkpointer.best)
-
-    examples = Examples(parts.task, load_from_disk(str(run_dir.prepared / "eval")), settings.eval.micro_batch_tokens)
+    examples = Examples(parts.task, trainee.held_out, settings.eval.micro_batch_tokens)
     validation = Validation(
-        engine, settings.eval, trainee.model, examples, trainee.best, keep_going=keep_going, keep_best=keep_best, record=record
+        engine,
+        settings.eval,
+        trainee.model,
+        examples,
+        trainee.best,
+        keep_going=keep_going,
+        keep_best=checkpointer.keep_best,
+        record=record,
     )
     boundary = Boundary(
         engine, settings, stop, Work(validation, save, parts.feed.schedule.steps_per_epoch, checkpointer.must_wait), heartbeat.beat
@@ -146,21 +186,25 @@ def train(run_dir: RunDir, settings: Settings, engine: Engine, trainee: Trainee)
     Loop(engine, settings, parts, state).run(trainee.num_steps, boundary, record)
 
 
-def publishable(run_dir: RunDir, settings: Settings, trainee: Trainee) -> None:
+def publishable(run_dir: RunDir, engine: Engine, settings: Settings, trainee: Trainee) -> None:
     """Write the folder that is evaluated and published: the best weights, or the last ones."""
-    if trainee.best.name is not None and trainee.state.best_step >= 0:
-        read_weights(trainee.model, trainee.checkpointer.best)
+    has_best = trainee.best.name is not None and trainee.state.best_step >= 0
+    scratch = run_dir.root / f"{TEMPORARY_PREFIX}last.safetensors"
+    weights = trainee.checkpointer.tensors.publishable(trainee.checkpointer.best if has_best else None, scratch)
+    if not engine.is_main:
+        return
     folder = run_dir.model.with_name(TEMPORARY_PREFIX + run_dir.model.name)
     shutil.rmtree(folder, ignore_errors=True)
-    method.save(trainee.model, folder, run_dir, settings)
+    method.save(trainee.model, folder, run_dir, settings, weights)
     for place in (folder, folder / method.ADAPTER):
         if place.is_dir():
             trainee.tokenizer.save_pretrained(place)
     shutil.rmtree(run_dir.model, ignore_errors=True)
     folder.rename(run_dir.model)
+    scratch.unlink(missing_ok=True)
 
 
-def describe(engine: Engine, settings: Settings, trainee: Trainee) -> TrainResult:
+def describe(engine: Engine, settings: Settings, trainee: Trainee, choice: Choice) -> TrainResult:
     """The stage's record."""
     state = trainee.state
     trained = state.best_step if trainee.best.name is not None and state.best_step >= 0 else state.step
@@ -170,7 +214,7 @@ def describe(engine: Engine, settings: Settings, trainee: Trainee) -> TrainResul
         best_step=trained,
         best_metric=trainee.best.name or "none",
         best_value=state.best_value,
-        engine=engine.describe(trainee.parts.wrapped),
+        engine={**engine.describe(trainee.parts.wrapped), "choice": choice.as_dict()},
         published=settings.tuning.published,
         **method.count(trainee.model),
     )

@@ -11,7 +11,7 @@ import torch
 
 from job.settings.evaluation import EvalSettings
 from job.workers.engine import Engine
-from job.workers.scoring import Examples, score
+from job.workers.scoring import Examples, read_samples, score
 from job.workers.state import BestMetric, TrainState
 from job.workers.tasks.base import Task
 
@@ -33,7 +33,7 @@ class Validation:
     Attributes:
         model: the plain model on the engine's device.
         keep_going: agreed over the ranks; False abandons the evaluation.
-        keep_best: called on the main process when the current weights are the best so far.
+        keep_best: called on every rank when the current weights are the best so far.
         record: takes the metric record, on the main process.
     """
 
@@ -49,7 +49,7 @@ class Validation:
     def __call__(self, state: TrainState) -> bool:
         """Evaluate after ``state.step`` steps; False when a stop request interrupted it, and nothing changed."""
         scores = score(self.engine, self.model, self.examples, self.keep_going)
-        metrics = self.engine.broadcast(self.examples.task.metrics(scores.logits, scores.labels) if scores is not None else None)
+        metrics = self.engine.broadcast(self.examples.task.metrics(scores) if scores is not None else None)
         if metrics is None:
             return False
         state.evaluated_step = state.step
@@ -58,7 +58,9 @@ class Validation:
             improved = state.observe(
                 value, greater_is_better=self.best.greater_is_better, min_delta=self.settings.early_stopping_min_delta
             )
-            if improved and self.engine.is_main:
+            if improved:
                 self.keep_best()
-        self.record({f"eval/{name}": value for name, value in metrics.items() if isinstance(value, int | float)})
+        samples = read_samples(self.engine, self.examples.task, self.model)
+        numbers = {f"eval/{name}": value for name, value in metrics.items() if isinstance(value, int | float)}
+        self.record({**numbers, "samples": samples} if samples else numbers)
         return True

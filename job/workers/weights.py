@@ -25,10 +25,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Head:
-    """What the model predicts: label names by id (a number has one, without meaning), and transformers' name of the problem."""
+    """What the model predicts, and so what stands on its body.
 
-    labels: Sequence[str]
-    problem_type: str
+    ``labels`` are label names by id (a number has one, without meaning), empty for a head without labels; ``problem_type`` is
+    transformers' name of the problem; ``auto`` the class that makes the model; ``name`` says what it is in messages.
+    """
+
+    labels: Sequence[str] = ()
+    problem_type: str | None = None
+    auto: Any = AutoModelForSequenceClassification
+    name: str = "text classification"
 
 
 @dataclass(frozen=True)
@@ -54,9 +60,9 @@ def load_model(folder: Path, tokenizer: Any, head: Head, *, from_config: bool) -
     config = _config(folder, tokenizer, head)
     before = list((load_config(folder).id2label or {}).values())
     if from_config:
-        loaded = LoadedModel(_build(config), ("All weights are new, made from config.json (JOB_MODEL__FROM_CONFIG).",))
+        loaded = LoadedModel(_build(config, head), ("All weights are new, made from config.json (JOB_MODEL__FROM_CONFIG).",))
     else:
-        loaded = _read(folder, config)
+        loaded = _read(folder, config, head)
         renamed = not loaded.notes and before != list(head.labels) and len(head.labels) > 1
         loaded = LoadedModel(loaded.model, (*loaded.notes, *([_renamed(before, head.labels)] if renamed else [])))
     _fit_vocabulary(loaded.model, tokenizer)
@@ -66,7 +72,7 @@ def load_model(folder: Path, tokenizer: Any, head: Head, *, from_config: bool) -
     return loaded
 
 
-def load_published(folder: Path) -> Any:
+def load_published(folder: Path, auto: Any = AutoModelForSequenceClassification) -> Any:
     """The model exactly as a user will load it, from its own files alone.
 
     Raises:
@@ -74,7 +80,7 @@ def load_published(folder: Path) -> Any:
     """
     check_weight_files(folder)
     with quiet():
-        model, found = _auto().from_pretrained(folder, output_loading_info=True, **_local())
+        model, found = auto.from_pretrained(folder, output_loading_info=True, **_local())
     astray = {kind: sorted(map(str, keys)) for kind, keys in found.items() if keys}
     if astray:
         raise CrashError(f"The model that was saved in {folder} does not load as it was: {astray}.")
@@ -92,52 +98,50 @@ def _config(folder: Path, tokenizer: Any, head: Head) -> PreTrainedConfig:
             "The model's folder holds an adapter (adapter_config.json), not a model of its own.",
             "Merge the adapter into its base model, save that, and point JOB_MODEL__URI at it.",
         )
-    config.id2label = dict(enumerate(head.labels))
-    config.label2id = {name: number for number, name in enumerate(head.labels)}
-    config.problem_type = head.problem_type
+    if head.labels:
+        config.id2label = dict(enumerate(head.labels))
+        config.label2id = {name: number for number, name in enumerate(head.labels)}
+        config.problem_type = head.problem_type
     pad, vocabulary = tokenizer.pad_token_id, getattr(config, "vocab_size", None)
     # The id of an added token has no row yet, and an embedding refuses to be built with it; `_fit_vocabulary` sets it.
     config.pad_token_id = pad if vocabulary is None or pad < vocabulary else None
-    if hasattr(config, "use_cache"):
+    # A model that writes text is published with its cache on; its task switches the cache off in training.
+    if hasattr(config, "use_cache") and head.labels:
         config.use_cache = False
     return config
-
-
-def _auto() -> Any:
-    return AutoModelForSequenceClassification
 
 
 def _local() -> dict[str, Any]:
     return {"dtype": torch.float32, "use_safetensors": True, "local_files_only": True, "trust_remote_code": False}
 
 
-def _build(config: PreTrainedConfig) -> Any:
+def _build(config: PreTrainedConfig, head: Head) -> Any:
     try:
         with quiet():
-            return _auto().from_config(config, dtype=torch.float32, trust_remote_code=False)
+            return head.auto.from_config(config, dtype=torch.float32, trust_remote_code=False)
     except (ValueError, TypeError, AssertionError, RuntimeError, AttributeError) as error:
-        raise _unbuildable(config, error) from error
+        raise _unbuildable(config, head, error) from error
 
 
-def _read(folder: Path, config: PreTrainedConfig) -> LoadedModel:
+def _read(folder: Path, config: PreTrainedConfig, head: Head) -> LoadedModel:
     check_weight_files(folder)
     try:
         with quiet():
-            model, found = _auto().from_pretrained(
+            model, found = head.auto.from_pretrained(
                 folder, config=config, ignore_mismatched_sizes=True, output_loading_info=True, **_local()
             )
     except (ValueError, TypeError, AssertionError, RuntimeError, AttributeError, KeyError, OSError) as error:
-        raise _unbuildable(config, error) from error
+        raise _unbuildable(config, head, error) from error
     mismatched = {key: (tuple(there), tuple(here)) for key, there, here in found["mismatched_keys"]}
     _refuse_gaps(model, found["missing_keys"], mismatched)
     model.new_parameters = (*sorted(found["missing_keys"]), *sorted(mismatched))
-    return LoadedModel(model, tuple(_notes(found["missing_keys"], mismatched, found["unexpected_keys"])))
+    return LoadedModel(model, tuple(_notes(head, found["missing_keys"], mismatched, found["unexpected_keys"])))
 
 
-def _unbuildable(config: PreTrainedConfig, error: Exception) -> SettingsError:
+def _unbuildable(config: PreTrainedConfig, head: Head, error: Exception) -> SettingsError:
     if "Unrecognized configuration class" in str(error):
         return SettingsError(
-            f"transformers has no text classification model of type {config.model_type!r}.",
+            f"transformers has no {head.name} model of type {config.model_type!r}.",
             "Point JOB_MODEL__URI at a text model, such as a BERT, RoBERTa, DistilBERT, GPT-2 or Llama one.",
         )
     return SettingsError(
@@ -168,11 +172,11 @@ def _refuse_gaps(model: Any, missing: Iterable[str], mismatched: dict[str, tuple
 
 
 def _notes(
-    missing: Iterable[str], mismatched: dict[str, tuple[tuple[int, ...], tuple[int, ...]]], unused: Iterable[str]
+    head: Head, missing: Iterable[str], mismatched: dict[str, tuple[tuple[int, ...], tuple[int, ...]]], unused: Iterable[str]
 ) -> list[str]:
     notes = []
     if new := sorted(missing):
-        notes.append(f"The classification head is new and starts from random weights: {_some(new)}.")
+        notes.append(f"The {head.name.removeprefix('text ')} head is new and starts from random weights: {_some(new)}.")
     if mismatched:
         notes.append(
             "The checkpoint's head is for another number of labels, so a new one starts from random weights: "

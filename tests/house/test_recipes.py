@@ -44,6 +44,17 @@ def test_the_example_of_the_readme_is_accepted():
     assert root.load(values).data.text_column
 
 
+def test_the_container_lines_of_the_readme_are_accepted():
+    lines = re.findall(
+        r"^docker run .*?finetune-job$", (house.ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+    assert len(lines) == 2
+    for line in lines:
+        values = dict(re.findall(r"-e (JOB_\w+)=(\S+)", line))
+        assert len(values) >= 12
+        root.load(values)
+
+
 def test_a_recipe_with_a_wrong_name_would_be_seen():
     text = RECIPES[0].read_text(encoding="utf-8").replace("JOB_TRAIN__EPOCHS", "JOB_TRAIN__EPOCH")
     with pytest.raises(SettingsError, match="JOB_TRAIN__EPOCH is no setting"):

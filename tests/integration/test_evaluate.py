@@ -25,7 +25,7 @@ from job.records import EvalReport, PreparedData
 from job.run_dir import RunDir
 from job.settings import resolved
 from job.workers import prepare
-from job.workers.evaluate import open_subject, published_model
+from job.workers.evaluate import open_subject
 from job.workers.tasks import make_task
 from tests.support import tiny
 
@@ -172,7 +172,7 @@ def test_a_folder_that_is_not_what_was_trained_is_a_crash(fresh, spoil, message)
     run_dir = fresh("single_label")
     spoil(run_dir.model)
     with pytest.raises(CrashError, match=re.escape(message)):
-        published_model(open_subject(run_dir, resolved.read(run_dir.settings)))
+        open_subject(run_dir, resolved.read(run_dir.settings)).appraisal.load_published(run_dir.model)
 
 
 def edit(path: Path, **changes: object) -> None:

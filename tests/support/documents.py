@@ -4,6 +4,8 @@ from pathlib import Path
 
 from job import errors
 from job.settings import describe
+from job.submit import options
+from tests.support import troubleshooting
 
 DOCS = Path(__file__).parents[2] / "docs"
 EXIT_CODES = """\
@@ -16,6 +18,27 @@ why, what to do) and one JSON object in `failure.json`, in the run directory and
 |---|---|---|---|
 """
 
+SUBMIT = """\
+# job submit
+
+`job submit kubernetes|slurm|docker --settings run.env` checks a settings file as the job will check it (code 64 with everything that is
+wrong, in under a second) and prints what it would send: the manifests of `k8s/`, or a command line.
+
+| option | what it does |
+|---|---|
+| `--apply` | sends it, through `kubectl`, `sbatch`, or `docker` (else `podman`) |
+| `--diff` | shows what differs from what runs: `kubectl diff`; for Docker image and variables; for Slurm the queued job beside the command |
+| `--output FOLDER` | Kubernetes: writes the filled-in folder, for a repository from which the cluster takes its manifests |
+
+There is no second template. For Kubernetes the command copies `k8s/`, writes the settings to `base/settings.env`, sets image, name,
+components and sizes in the places where a person would, and lets `kubectl kustomize` render the overlay: `sweep` with
+`SUBMIT_VARIANTS_PATH`, `multi-node` with more than one node, else `single`. For Slurm it is the command line of `slurm/job.sbatch`.
+
+The file has one `NAME=value` in a line, as `docker run --env-file` reads it: no quotes, nothing is expanded, lines with `#` are comments.
+`JOB_*`, `AWS_*`, `HF_*` and others are for the job, `BATCH_*` for the Slurm script, and `SUBMIT_*` for this command:
+
+"""
+
 
 def exit_codes() -> str:
     """The table of docs/exit_codes.md, from the error classes."""
@@ -26,8 +49,28 @@ def exit_codes() -> str:
     return EXIT_CODES + "".join(f"| {code} | {name} | {when} | {retry.value} |\n" for code, name, when, retry in rows)
 
 
+def submit() -> str:
+    """docs/submit.md: the options of `job submit`, from their model."""
+    return SUBMIT + describe.options_table(options.SubmitOptions, options.PREFIX)
+
+
+def trouble() -> str:
+    """docs/troubleshooting.md: the table of exit codes, then a section for each."""
+    table = exit_codes().partition("| code |")
+    sections = [
+        f"## {code} {error.name} ({error.retry.value})\n\n{troubleshooting.TEXTS[code]}\n"
+        for code, error in sorted(errors.ERRORS.items())
+    ]
+    return "\n".join([troubleshooting.INTRODUCTION, table[1] + table[2], *sections, troubleshooting.ELSEWHERE])
+
+
 def all_documents() -> dict[Path, str]:
-    return {DOCS / "settings.md": describe.table(), DOCS / "exit_codes.md": exit_codes()}
+    return {
+        DOCS / "settings.md": describe.table(),
+        DOCS / "exit_codes.md": exit_codes(),
+        DOCS / "submit.md": submit(),
+        DOCS / "troubleshooting.md": trouble(),
+    }
 
 
 def main() -> None:

@@ -1,7 +1,11 @@
 """Environments for tests of the settings: the smallest valid one, and for every variable a second valid value."""
 
+from pathlib import Path
+
 from job.errors import SettingsError
 from job.settings import root
+
+VARIANTS = Path(__file__).parents[2] / "k8s/overlays/sweep/variants.txt"
 
 MINIMAL = {
     "JOB_RUN__NAME": "first",
@@ -16,6 +20,8 @@ OTHER = {
     "JOB_RUN__SEED": "7",
     "JOB_RUN__TIME_LIMIT_S": "3600",
     "JOB_RUN__GRACE_S": "60",
+    "JOB_RUN__STOP_FILE": "/shared/stop",
+    "JOB_RUN__TERMINATION_LOG": "/last-words",
     "JOB_RUN__LOG_FORMAT": "json",
     "JOB_MODEL__URI": "s3://bucket/model",
     "JOB_MODEL__REVISION": "v2",
@@ -36,6 +42,18 @@ OTHER = {
     "JOB_DATA__TEXT_COLUMN": "review",
     "JOB_DATA__TEXT_PAIR_COLUMN": "reply",
     "JOB_DATA__LABEL_COLUMN": "stars",
+    "JOB_DATA__MESSAGES_COLUMN": "chat",
+    "JOB_DATA__PROMPT_COLUMN": "question",
+    "JOB_DATA__COMPLETION_COLUMN": "answer",
+    "JOB_DATA__CHAT_TEMPLATE": "{{ messages }}",
+    "JOB_DATA__DOCUMENT_BREAK": "line",
+    "JOB_DATA__PACKING": "off",
+    "JOB_TRAIN__MASKED_SHARE": "0.2",
+    "JOB_TRAIN__MASK_TOKEN_SHARE": "0.7",
+    "JOB_TRAIN__RANDOM_TOKEN_SHARE": "0.2",
+    "JOB_EVAL__NUM_SAMPLES": "2",
+    "JOB_EVAL__SAMPLE_TOKENS": "12",
+    "JOB_LIMITS__MAX_MASKED_SHARE": "0.1",
     "JOB_DATA__ID_COLUMN": "id",
     "JOB_DATA__PROBLEM": "single_label",
     "JOB_DATA__LABELS": "negative, positive",
@@ -80,6 +98,7 @@ OTHER = {
     "JOB_TRAIN__BATCHING": "length_grouped",
     "JOB_TRAIN__PADDING": "longest",
     "JOB_TRAIN__PRECISION": "fp32",
+    "JOB_TRAIN__TF32": "true",
     "JOB_TRAIN__CLASS_WEIGHTS": "balanced",
     "JOB_TRAIN__DATA_WORKERS": "2",
     "JOB_TRAIN__LOG_EVERY_STEPS": "1",
@@ -103,8 +122,21 @@ OTHER = {
     "JOB_OUTPUT__HUB_REVISION": "candidates/first",
     "JOB_OUTPUT__HUB_TOKEN": "hf_other_secret",
     "JOB_PARALLEL__ENGINE": "ddp",
+    "JOB_PARALLEL__ZERO_STAGE": "3",
+    "JOB_PARALLEL__OFFLOAD_OPTIMIZER": "true",
+    "JOB_PARALLEL__OFFLOAD_PARAMETERS": "true",
+    "JOB_PARALLEL__DEEPSPEED_CONFIG": str(Path(__file__).with_name("deepspeed.json")),
+    "JOB_PARALLEL__REPLICA_CHECK_STEPS": "7",
     "JOB_PARALLEL__DEVICE": "cpu",
     "JOB_PARALLEL__WORKERS_PER_NODE": "2",
+    "JOB_PARALLEL__NUM_NODES": "2",
+    "JOB_PARALLEL__NODE_RANK": "1",
+    "JOB_PARALLEL__MAIN_ADDRESS": "main-node",
+    "JOB_PARALLEL__MAIN_PORT": "29500",
+    "JOB_PARALLEL__HEADLESS_SERVICE": "train",
+    "JOB_PARALLEL__RENDEZVOUS_TIMEOUT_S": "60",
+    "JOB_PARALLEL__NODE_TIMEOUT_S": "30",
+    "JOB_CHECKPOINT__PARTS_TIMEOUT_S": "600",
     "JOB_PARALLEL__THREADS_PER_WORKER": "1",
     "JOB_LIMITS__MAX_TRUNCATED_SHARE": "0.2",
     "JOB_LIMITS__MAX_EMPTY_SHARE": "0.2",
@@ -112,13 +144,26 @@ OTHER = {
     "JOB_LIMITS__MAX_UNKNOWN_LABEL_SHARE": "0.2",
     "JOB_LIMITS__MAX_LEAKED_SHARE": "0.2",
     "JOB_LIMITS__STALL_TIMEOUT_S": "60",
+    "JOB_LIMITS__ALIVE_TIMEOUT_S": "60",
+    "JOB_LIMITS__DEADLINE": "4102444800",
     "JOB_LIMITS__MAX_FRUITLESS_ATTEMPTS": "5",
+    "JOB_LIMITS__MAX_FRUITLESS_STOPS": "5",
     "JOB_LIMITS__STORE_TIMEOUT_S": "60",
     "JOB_LIMITS__MIN_FREE_BYTES": "0",
+    "JOB_METRICS__PORT": "9400",
+    "JOB_METRICS__TEXTFILE": "/metrics/job.prom",
+    "JOB_SWEEP__VARIANTS_PATH": str(VARIANTS),
+    "JOB_SWEEP__INDEX": "1",
 }
+_ZERO3 = {"JOB_PARALLEL__ENGINE": "deepspeed", "JOB_PARALLEL__ZERO_STAGE": "3"}
 TOGETHER = {
     "JOB_DATA__HEADER": {"JOB_DATA__COLUMN_NAMES": "text,label"},
     "JOB_DATA__COLUMN_NAMES": {"JOB_DATA__HEADER": "false"},
+    "JOB_SWEEP__VARIANTS_PATH": {"JOB_SWEEP__INDEX": "1"},
+    "JOB_PARALLEL__ZERO_STAGE": _ZERO3,
+    "JOB_PARALLEL__OFFLOAD_OPTIMIZER": _ZERO3,
+    "JOB_PARALLEL__OFFLOAD_PARAMETERS": _ZERO3,
+    "JOB_PARALLEL__DEEPSPEED_CONFIG": _ZERO3,
     "JOB_TUNING__TRAIN_LAST_LAYERS": {"JOB_TUNING__METHOD": "freeze"},
     **{
         f"JOB_TUNING__{name}": {"JOB_TUNING__METHOD": "lora"}

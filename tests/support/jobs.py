@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,12 +30,18 @@ class Ended:
         return dict(json.loads(self.output.strip().splitlines()[-1]))
 
 
-def start(environ: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
-    """Start the job in the background; its output goes to ``log``."""
+def start(environ: Mapping[str, str], log: Path, within: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+    """Start the job in the background; its output goes to ``log``.
+
+    Args:
+        environ: its variables.
+        log: a file.
+        within: a command that runs the command after it, elsewhere.
+    """
     clean = {name: value for name, value in os.environ.items() if not name.startswith("JOB_")}
     with log.open("wb") as output:
         return subprocess.Popen(
-            [sys.executable, "-m", "job", "run"],
+            [*within, sys.executable, "-m", "job", "run"],
             env={**clean, "PYTHONPATH": str(ROOT), **environ},
             cwd=log.parent,
             stdin=subprocess.DEVNULL,

@@ -33,6 +33,12 @@ class SystemPart:
 SYSTEM_PARTS = (
     SystemPart("Ceph", ("ceph-mon", "ceph-osd", "radosgw", "ceph"), ("ceph-mon", "ceph-osd", "radosgw", "ceph-common")),
     SystemPart("Chromium", ("chromium",), ("chromium",)),
+    SystemPart("Slurm", ("slurmctld", "slurmd", "sbatch", "munged"), ("slurmctld", "slurmd", "slurm-client", "munge")),
+    SystemPart(
+        "podman",
+        ("podman", "runc", "mmdebstrap"),
+        ("podman", "buildah", "runc", "uidmap", "containernetworking-plugins", "catatonit", "mmdebstrap", "iproute2", "iptables"),
+    ),
     SystemPart("OpenSSL", ("openssl",), ("openssl",)),
 )
 

@@ -1,12 +1,29 @@
-"""Train several prepared run directories in one process group, to pay for the imports once."""
+"""Train several prepared run directories in one process group, to pay for the imports once.
 
+A run directory whose name begins with the name of a sabotage is trained with that sabotage; what it raises is written beside it.
+"""
+
+import json
 import sys
 from pathlib import Path
 
+from job.errors import JobError
 from job.run_dir import RunDir
 from job.settings import resolved
 from job.workers import train
+from tests.support.sabotage import SABOTAGES
 
 for argument in sys.argv[1:]:
     run_dir = RunDir(Path(argument))
-    train.main(run_dir, resolved.read(run_dir.settings))
+    sabotage = SABOTAGES.get(run_dir.root.name.partition("-")[0])
+    if sabotage is None:
+        train.main(run_dir, resolved.read(run_dir.settings))
+        continue
+    with sabotage():
+        try:
+            train.main(run_dir, resolved.read(run_dir.settings))
+            outcome = None
+        except JobError as error:
+            outcome = {"code": error.exit_code, "message": error.message}
+    rank = train.Engine.open(resolved.read(run_dir.settings)).rank
+    (run_dir.root / f"sabotaged-{rank}.json").write_text(json.dumps(outcome))

@@ -7,7 +7,9 @@ import numpy as np
 import torch
 
 from job.errors import SettingsError
-from job.workers.tasks.base import Batch
+from job.workers.engine.base import Engine
+from job.workers.engine.replicas import Replicas
+from job.workers.tasks.base import NOT_TRAINING, Batch, Task
 
 FEATURES, CLASSES = 3, 2
 
@@ -50,7 +52,7 @@ def rows(count, seed=0, longest=30):
     )
 
 
-class RowsTask:
+class RowsTask(Task):
     """Cross entropy on `rows`; the metrics count, so that a test sees which examples they were given."""
 
     def main_metric(self):
@@ -61,15 +63,19 @@ class RowsTask:
             raise SettingsError(f"no metric {metric}")
         return metric == "accuracy"
 
-    def collate(self, given):
+    def collate(self, given, epoch=NOT_TRAINING):
         column = {name: torch.tensor(np.array([row[name] for row in given])) for name in ("x", "label", "weight")}
         return Batch({"x": column["x"]}, column["label"], column["weight"])
 
-    def loss_sum(self, logits, batch):
-        losses = torch.nn.functional.cross_entropy(logits, batch.labels, reduction="none")
+    def loss_sum(self, model, batch):
+        losses = torch.nn.functional.cross_entropy(model(**batch.inputs).logits, batch.labels, reduction="none")
         return (losses * batch.weights).sum()
 
-    def metrics(self, logits, labels):
+    def measure(self, model, batch):
+        return {"logits": model(**batch.inputs).logits.float().numpy(), "labels": batch.labels.numpy()}
+
+    def metrics(self, scores):
+        logits, labels = scores["logits"], scores["labels"]
         return {
             "accuracy": float((logits.argmax(-1) == labels).mean()),
             "examples": len(labels),
@@ -82,10 +88,12 @@ class OneRank:
     """An engine of one rank; ``sums`` are handed out instead of what other ranks would add."""
 
     def __init__(self, rank=0, world_size=1, sums=()):
-        self.rank, self.world_size, self.is_main = rank, world_size, rank == 0
-        self.device = torch.device("cpu")
-        self.accelerator = SimpleNamespace(autocast=contextlib.nullcontext)
-        self.seeds, self.lasts, self.barriers = [], [], 0
+        self.rank, self.local_rank, self.world_size, self.is_main = rank, rank, world_size, rank == 0
+        self.is_local_main = self.local_rank == 0
+        self.device, self.precision, self.lockstep = torch.device("cpu"), "fp32", False
+        self.accelerator = SimpleNamespace(scaler=None)
+        self.settings = SimpleNamespace(train=SimpleNamespace(max_grad_norm=0))
+        self.seeds, self.lasts, self.checked, self.barriers = [], [], [], 0
         self._sums = list(sums)
 
     def sum(self, values):
@@ -102,6 +110,17 @@ class OneRank:
 
     def seed(self, *numbers):
         self.seeds.append(numbers)
+
+    autocast = Engine.autocast
+    backward = Replicas.backward
+    update = Replicas.update
+
+    def check_first_step(self, wrapped, mine, step):
+        self.checked.append("first step")
+        assert set(mine) <= set(step)
+
+    def check_replicas(self, wrapped):
+        self.checked.append("replicas")
 
     @contextlib.contextmanager
     def accumulating(self, wrapped, *, last):

@@ -1,5 +1,7 @@
 import json
+import os
 import sys
+import time
 import types
 
 import pytest
@@ -50,6 +52,20 @@ def test_an_error_is_said_in_words_and_becomes_its_code(commands, monkeypatch, c
 def test_a_wrong_command_line_is_a_wrong_setting(argv, capsys):
     assert cli.main(argv, MINIMAL) == 64
     assert "--help` shows what is possible" in capsys.readouterr().err
+
+
+def test_alive(tmp_path, capsys):
+    environ = MINIMAL | {"JOB_RUN__DIR": str(tmp_path), "JOB_LIMITS__ALIVE_TIMEOUT_S": "60"}
+    assert cli.main(["alive"], environ) == 1
+    assert "No node process of the run first" in capsys.readouterr().out
+    sign = tmp_path / "first" / "alive"
+    sign.parent.mkdir()
+    sign.touch()
+    assert cli.main(["alive"], environ) == 0
+    os.utime(sign, (0, time.time() - 100))
+    assert cli.main(["alive"], environ) == 1
+    assert "100 s old; 60 s are allowed" in capsys.readouterr().out
+    assert cli.main(["alive"], {}) == 64
 
 
 def test_check(capsys):

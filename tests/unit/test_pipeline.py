@@ -10,11 +10,13 @@ import signal
 import pytest
 
 from job import pipeline, run_dir
+from job.cluster.group import NodeGroup
 from job.errors import DataError, SettingsError, StopRequested
 from job.records import PublishedRun
 from job.run_dir import RunDir
 from job.stages import start
-from job.storage.commit import Attempt
+from job.storage.commit import Attempt, RunLog
+from job.storage.local import LocalStore
 from tests.support import tiny
 from tests.support.starts import own_logging
 
@@ -90,9 +92,24 @@ def test_the_stages_in_the_order_of_the_data(stages, tmp_path, folder, capsys):
         ("publish", "inputs", "scores"),
     ]
     assert stages[-1][-1].keys() == {"fetch", "prepare", "train", "evaluate", "publish"}
-    assert "file:///model" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "file:///model" in told.out
+    attempt = stages[0][1].attempt
+    assert run_dir.read_json(folder.attempt) == {"number": 1, "nonce": attempt.nonce}
+    assert not folder.alive.exists()
     assert json.loads(folder.settings.read_bytes())["run"]["name"] == "tiny"
     assert not folder.failure.exists()
+
+
+def test_whoever_watches_is_told_how_it_stands_and_how_it_ended(stages, tmp_path, capsys):
+    path = tmp_path / "job.prom"
+    stages.ends["train"] = lambda context: (context.progress.stage("train"), raising(DataError("row 7"))(context))
+    assert pipeline.main({**tiny.environ(tmp_path), "JOB_METRICS__TEXTFILE": str(path), "JOB_RUN__LOG_FORMAT": "json"}) == 65
+    text = path.read_text()
+    assert 'finetune_job_exit_code{node="0",run="tiny"} 65.0' in text
+    assert 'finetune_job_stage{node="0",run="tiny",stage="train"} 1.0' in text
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith('{"time"')]
+    assert {(line["run"], line["attempt"], line["node"]) for line in lines if line.get("stage") == "train"} == {("tiny", 1, 0)}
 
 
 def test_a_wrong_setting_makes_nothing(stages, tmp_path, capsys):
@@ -201,3 +218,56 @@ def test_the_log_names_the_run(stages, tmp_path, capsys):
     pipeline.main(tiny.environ(tmp_path))
     logging.getLogger("job").warning("said")
     assert json.loads(capsys.readouterr().err.splitlines()[-1])["run"] == "tiny"
+
+
+class Group(NodeGroup):
+    """A group of two, seen from node 1: how it ended is written down."""
+
+    num_nodes, node_rank = 2, 1
+
+    def __init__(self):
+        self.ends, self.waited = [], 0
+
+    def exchange(self, topic, value, work=lambda: None):
+        return [value, value]
+
+    def wait_for_main(self, work=lambda: None):
+        self.waited += 1
+
+    def end(self, code, message="", hint=""):
+        self.ends.append(code)
+
+
+@pytest.fixture
+def second(stages, monkeypatch, tmp_path):
+    """The second of two nodes: its group, and its environment."""
+    group = Group()
+    monkeypatch.setattr(pipeline, "gather", lambda *_: group)
+    monkeypatch.setattr(pipeline, "start_attempt", lambda *_: RunLog(LocalStore(tmp_path / "store"), "tiny").start("f"))
+    monkeypatch.setattr(pipeline, "train", lambda context, _: stages.append(("train", context)))
+    variables = {"PARALLEL__NUM_NODES": "2", "PARALLEL__NODE_RANK": "1", "PARALLEL__MAIN_ADDRESS": "main-node"}
+    return group, tiny.environ(tmp_path, **variables)
+
+
+def test_another_node_trains_and_waits_for_the_main_node(second, stages, tmp_path, capsys):
+    group, environ = second
+    assert pipeline.main(environ) == 0
+    assert [name for name, *_ in stages] == ["fetch", "prepare", "train"]
+    assert (group.waited, group.ends) == (1, [0])
+    assert (tmp_path / "runs/tiny.node-1/settings.json").exists()
+    assert not (tmp_path / "runs/tiny").exists()
+    assert json.loads(capsys.readouterr().err.splitlines()[-1])["node"] == 1
+
+
+def test_how_another_node_failed_is_told(second, stages, tmp_path):
+    group, environ = second
+    stages.ends["prepare"] = raising(DataError("row 7"))
+    assert pipeline.main(environ) == 65
+    assert group.ends == [65]
+    assert kinds(tmp_path) == ["started"]
+
+
+def test_a_place_that_cannot_be_is_a_wrong_setting(stages, tmp_path, capsys):
+    assert pipeline.main(tiny.environ(tmp_path, PARALLEL__NUM_NODES="2")) == 64
+    assert "JOB_PARALLEL__NODE_RANK" in json.loads(capsys.readouterr().err.splitlines()[-1])["hint"]
+    assert list(tmp_path.iterdir()) == []

@@ -9,7 +9,7 @@ import pytest
 
 from job import run_dir
 from job.errors import FencedError, LocalIOError, SettingsError
-from job.run_dir import TEMPORARY_PREFIX, RunDir, exclusive
+from job.run_dir import TEMPORARY_PREFIX, RunDir, exclusive, path_of
 
 ROOT = Path(run_dir.__file__).parents[1]
 
@@ -146,3 +146,9 @@ def test_room_is_required_before_it_is_used(tmp_path):
         run_dir.require_room(tmp_path, 2**60)
     assert caught.value.exit_code == 74
     assert "JOB_RUN__DIR" in caught.value.hint
+
+
+def test_each_node_has_a_run_directory_of_its_own(tmp_path: Path) -> None:
+    assert path_of(tmp_path, "run") == tmp_path / "run"
+    assert path_of(tmp_path, "run", 2) == tmp_path / "run.node-2"
+    assert path_of(Path("runs"), "run").is_absolute()

@@ -19,13 +19,16 @@ COUNTS = {
     "unknown_label_dropped": "Dropped: unknown label",
     "set_aside": "Set aside for another split",
     "subset_left_out": "Left out by the subset",
+    "masked_dropped": "Dropped: nothing to train on",
     "examples_kept": "Examples kept",
+    "records": "Records, after packing",
     "tokens_in": "Tokens in",
     "truncated_tokens": "Tokens cut off",
     "tokens_kept": "Tokens kept",
     "truncated_examples": "Examples cut",
+    "trained_tokens": "Tokens trained on",
 }
-SHARES = {"truncated_examples": "examples_kept", "truncated_tokens": "tokens_in"}
+SHARES = {"truncated_examples": "examples_kept", "truncated_tokens": "tokens_in", "trained_tokens": "tokens_kept"}
 ALWAYS = ("examples_in", "examples_kept", "tokens_in", "tokens_kept", "truncated_examples", "truncated_tokens")
 """Rows that are shown even where they are 0 everywhere: that nothing was cut is worth saying."""
 QUANTILES = {"min": "Shortest", "p10": "10 %", "p50": "Median", "p90": "90 %", "p99": "99 %", "max": "Longest"}
@@ -52,6 +55,7 @@ def data(bundle: ReportBundle) -> dict[str, Any]:
             if number
         ],
         "notes": [str(note) for note in bundle.ledger.get("notes", [])],
+        "samples": list(bundle.ledger.get("samples", [])),
         "longest": [
             (SPLITS.get(split, split), example) for split, entry in splits.items() for example in entry.get("longest", [])[:5]
         ],

@@ -18,6 +18,9 @@ MAX_MATRIX = 12
 MAX_CONFUSIONS = 15
 MAX_CLASSES = 60
 MAX_MISTAKES = 20
+MAX_SAMPLED = 8
+"""Evaluations whose texts are shown."""
+BASELINES = {"majority": "Majority", "untrained": "Untrained"}
 
 
 @dataclass(frozen=True)
@@ -43,9 +46,17 @@ def scores(bundle: ReportBundle) -> dict[str, Any]:
         "classes": classes(metrics),
         "classes_left_out": max(0, len(_per_class(metrics)) - MAX_CLASSES),
         "calibration": _calibration(metrics),
+        "samples": samples(bundle),
         "numbers": bundle.problem == "regression",
         "mistakes": [_mistake(mistake, bundle.problem) for mistake in bundle.mistakes[:MAX_MISTAKES]],
     }
+
+
+def samples(bundle: ReportBundle) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Texts to read, of the published model and of the evaluations during training, newest first: heading, texts."""
+    found = [("The published model", bundle.evaluation.get("samples", []))]
+    found += [(f"After step {formats.count(record['step'])}", record.get("samples", [])) for record in reversed(bundle.metrics)]
+    return [(heading, texts) for heading, texts in found if texts][:MAX_SAMPLED]
 
 
 def all_metrics(bundle: ReportBundle) -> Table:
@@ -55,8 +66,9 @@ def all_metrics(bundle: ReportBundle) -> Table:
     shown = [
         key for key, value in metrics.items() if isinstance(value, int | float) and not (key == "log_loss" and "loss" in metrics)
     ]
-    columns = ("Metric", "This model", "Majority", "Untrained")
-    sides = (metrics, baselines.get("majority", {}), baselines.get("untrained", {}))
+    beside = [key for key in BASELINES if key in baselines] or list(BASELINES)
+    columns = ("Metric", "This model", *(BASELINES[key] for key in beside))
+    sides = (metrics, *(baselines.get(key, {}) for key in beside))
     return Table("All metrics", columns, [(metric_name(key), *(formats.metric(side.get(key)) for side in sides)) for key in shown])
 
 

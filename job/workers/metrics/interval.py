@@ -67,18 +67,44 @@ def main_interval(
         labels: [N] or [N, C].
         settings: how many resamples, and the level.
         seed: of the resampling.
+    """
+    statistic = _STATISTICS[problem]
+    return interval(main_metric(problem), statistic.rows(logits, labels), statistic.value, settings, seed)
+
+
+def ratio_interval(
+    metric: str, sums: tuple[npt.NDArray[Any], npt.NDArray[Any]], settings: EvalSettings, seed: int
+) -> dict[str, Any]:
+    """`interval` of a metric that is a sum over records divided by another, such as the loss of all tokens by their number.
+
+    Args:
+        metric: its name.
+        sums: what each of N records adds to the dividend [N] and to the divisor [N].
+        settings: how many resamples, and the level.
+        seed: of the resampling.
+    """
+    return interval(metric, np.stack(sums, axis=1).astype(np.float64), _mean, settings, seed)
+
+
+def interval(metric: str, rows: Floats, value: Callable[[Floats], Floats], settings: EvalSettings, seed: int) -> dict[str, Any]:
+    """Confidence interval of a metric that is a function of sums over examples.
+
+    Args:
+        metric: its name.
+        rows: [N, K], what each example adds to the sums.
+        value: sums [..., K] to the metric [...].
+        settings: how many resamples, and the level.
+        seed: of the resampling.
 
     Returns:
         ``metric``, ``value``, ``low``, ``high``, ``level``, ``samples``.
     """
-    statistic = _STATISTICS[problem]
-    rows = statistic.rows(logits, labels)
-    values = statistic.value(_resampled_sums(rows, settings.bootstrap_samples, seed))
+    values = value(_resampled_sums(rows, settings.bootstrap_samples, seed))
     tail = (1 - settings.confidence) / 2
     low, high = np.quantile(values, [tail, 1 - tail])
     return {
-        "metric": main_metric(problem),
-        "value": float(statistic.value(rows.sum(axis=0))),
+        "metric": metric,
+        "value": float(value(rows.sum(axis=0))),
         "low": float(low),
         "high": float(high),
         "level": settings.confidence,

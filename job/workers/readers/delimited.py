@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from job.errors import DataError
 from job.settings.data import DataSettings
-from job.workers.readers.base import Chunk, DataFile, check_columns, in_chunks, shorten
+from job.workers.readers.base import LABELLED, Chunk, DataFile, Roles, check_columns, in_chunks, shorten
 from job.workers.readers.streams import read_lines
 
 DELIMITERS = {"csv": ",", "tsv": "\t"}
@@ -22,7 +22,7 @@ Record = tuple[int, list[str]]
 """A row's fields, with the number of the line it begins on."""
 
 
-def read_delimited(file: DataFile, data: DataSettings, delimiter: str) -> Iterator[Chunk]:
+def read_delimited(file: DataFile, data: DataSettings, roles: Roles = LABELLED, *, delimiter: str) -> Iterator[Chunk]:
     """The asked columns of a CSV or TSV file.
 
     Raises:
@@ -31,7 +31,7 @@ def read_delimited(file: DataFile, data: DataSettings, delimiter: str) -> Iterat
     delimiter = data.delimiter or delimiter
     records = _plain(file, data, delimiter) if data.quoting == "none" else _quoted(file, data, delimiter)
     names = _header(file, records) if data.header else list(data.column_names)
-    positions = {role: names.index(column) for role, column in check_columns(file.name, names, data).items()}
+    positions = {role: names.index(column) for role, column in check_columns(file.name, names, data, roles).items()}
     for chunk in in_chunks(_of_equal_width(file, records, names, header=data.header)):
         yield Chunk({role: [fields[at] for fields in chunk] for role, at in positions.items()})
 

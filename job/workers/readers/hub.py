@@ -11,11 +11,11 @@ from datasets.exceptions import DatasetsError
 
 from job.errors import DataError
 from job.settings.data import DataSettings
-from job.workers.readers.base import CHUNK_ROWS, Chunk, check_columns
+from job.workers.readers.base import CHUNK_ROWS, LABELLED, Chunk, Roles, check_columns
 from job.workers.readers.features import chunk_of
 
 
-def read_hub(folder: Path, split: str, data: DataSettings, cache: Path) -> Iterator[Chunk]:
+def read_hub(folder: Path, split: str, data: DataSettings, cache: Path, roles: Roles = LABELLED) -> Iterator[Chunk]:
     """The asked columns of one split of a data set.
 
     Args:
@@ -23,12 +23,13 @@ def read_hub(folder: Path, split: str, data: DataSettings, cache: Path) -> Itera
         split: train, eval or test: which of the settings names the data set's split.
         data: columns, configuration and split names.
         cache: folder for what the library converts to Arrow.
+        roles: what is read.
 
     Raises:
         DataError: for a configuration, split or column that is not there, or files that the library cannot read.
     """
     dataset = _load(folder, split, data, cache)
-    asked = check_columns(f"The data set's split '{wanted_split(split, data)}'", dataset.column_names, data)
+    asked = check_columns(f"The data set's split '{wanted_split(split, data)}'", dataset.column_names, data, roles)
     features = dict(dataset.features)
     for table in dataset.select_columns(sorted(set(asked.values()))).with_format("arrow").iter(CHUNK_ROWS):
         yield chunk_of(table, asked, features)

@@ -8,23 +8,23 @@ from typing import Any
 
 from job.errors import DataError
 from job.settings.data import DataSettings
-from job.workers.readers.base import Chunk, DataFile, asked_columns, check_columns, in_chunks
+from job.workers.readers.base import LABELLED, Chunk, DataFile, Roles, asked_columns, check_columns, in_chunks
 from job.workers.readers.streams import read_lines
 
 _KINDS = {dict: "an object", list: "a list", str: "a text", int: "a number", float: "a number", bool: "true or false"}
 
 
-def read_json_lines(file: DataFile, data: DataSettings) -> Iterator[Chunk]:
+def read_json_lines(file: DataFile, data: DataSettings, roles: Roles = LABELLED) -> Iterator[Chunk]:
     """The asked columns of a JSON lines file; a key that an object lacks is a missing value.
 
     Raises:
         DataError: for a line that is not a JSON object, a column that no object of the file's beginning has, no lines.
     """
-    asked, seen = asked_columns(data), dict[str, None]()
+    asked, seen = asked_columns(data, roles), dict[str, None]()
     for objects in in_chunks(_objects(file, data)):
         for value in objects:
             seen.update(dict.fromkeys(value))
-        check_columns(file.name, list(seen), data)
+        check_columns(file.name, list(seen), data, roles)
         yield Chunk({role: [value.get(column) for value in objects] for role, column in asked.items()})
 
 

@@ -14,12 +14,12 @@ import pyarrow.parquet as pq
 from job.errors import DataError
 from job.run_dir import TEMPORARY_PREFIX
 from job.settings.data import DataSettings
-from job.workers.readers.base import CHUNK_ROWS, Chunk, DataFile, check_columns
+from job.workers.readers.base import CHUNK_ROWS, LABELLED, Chunk, DataFile, Roles, check_columns
 from job.workers.readers.features import chunk_of, features_of_schema
 from job.workers.readers.streams import compression, open_bytes
 
 
-def read_parquet(file: DataFile, data: DataSettings) -> Iterator[Chunk]:
+def read_parquet(file: DataFile, data: DataSettings, roles: Roles = LABELLED) -> Iterator[Chunk]:
     """The asked columns of a Parquet file.
 
     Raises:
@@ -28,7 +28,7 @@ def read_parquet(file: DataFile, data: DataSettings) -> Iterator[Chunk]:
     try:
         with ExitStack() as stack:
             parquet = stack.enter_context(_open(file, stack))
-            asked = check_columns(file.name, parquet.schema_arrow.names, data)
+            asked = check_columns(file.name, parquet.schema_arrow.names, data, roles)
             features = features_of_schema(parquet.schema_arrow)
             for batch in parquet.iter_batches(batch_size=CHUNK_ROWS, columns=sorted(set(asked.values()))):
                 yield chunk_of(batch, asked, features)

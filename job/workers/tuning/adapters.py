@@ -18,13 +18,11 @@ from safetensors.torch import load_file
 
 from job import run_dir as run_dirs
 from job.errors import CrashError, SettingsError
-from job.settings.tuning import ALL_LINEAR, TuningSettings
+from job.settings.tuning import ALL_LINEAR, DEFAULT_RANK, TuningSettings
 from job.workers.model import first_line, read_object
 from job.workers.tuning import anatomy, targets
 
 CONFIG, WEIGHTS, BASE = "adapter_config.json", "adapter_model.safetensors", "adapter_base.json"
-RANK = 8
-"""The usual rank; alpha is twice the rank where nothing is said."""
 _HEADS = {"ForSequenceClassification": "SEQ_CLS", "ForTokenClassification": "TOKEN_CLS", "ForCausalLM": "CAUSAL_LM"} | {
     "LMHeadModel": "CAUSAL_LM",
     "ForConditionalGeneration": "SEQ_2_SEQ_LM",
@@ -51,7 +49,7 @@ def add(model: Any, settings: TuningSettings) -> Any:
             "No module is left for an adapter: all that JOB_TUNING__LORA_TARGETS names is trained whole.",
             "Take names out of JOB_TUNING__LORA_MODULES_TO_SAVE, or use JOB_TUNING__METHOD=full.",
         )
-    rank = settings.lora_rank or RANK
+    rank = settings.lora_rank or DEFAULT_RANK
     config = peft.LoraConfig(
         r=rank,
         lora_alpha=_number(settings.lora_alpha or 2 * rank),

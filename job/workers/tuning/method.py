@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -83,14 +84,15 @@ def count(model: Any) -> dict[str, int]:
     }
 
 
-def save(model: Any, folder: Path, run_dir: RunDir, settings: Settings) -> None:
+def save(model: Any, folder: Path, run_dir: RunDir, settings: Settings, weights: Mapping[str, torch.Tensor] | None = None) -> None:
     """Write what is published into ``folder``: the model, its adapter, the model with the adapter merged into it, or both.
 
+    Weights of a whole model are its own, or ``weights`` where an engine has them elsewhere; no such engine trains adapters.
     The adapter of a merged model lies in ``RunDir.adapter`` too, which it is compared with.  A merged model cannot be trained on.
     """
     published = settings.tuning.published
     if published == "model":
-        model.save_pretrained(folder)
+        model.save_pretrained(folder, **({} if weights is None else {"state_dict": weights}))
         return
     from job.workers.tuning import adapters
 

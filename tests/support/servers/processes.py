@@ -80,10 +80,10 @@ def free_ports(count: int) -> int:
     raise RuntimeError("no free ports")
 
 
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """(certificate, key) for 127.0.0.1, signed by itself."""
+def certificate(folder: Path, address: str = "127.0.0.1") -> tuple[Path, Path]:
+    """(certificate, key) for an address of this machine, signed by itself."""
     crt, key = folder / "tls.crt", folder / "tls.key"
-    names = "subjectAltName=DNS:localhost,IP:127.0.0.1"
+    names = f"subjectAltName=DNS:localhost,IP:{address}"
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30"]
     subprocess.run(
         [*command, "-subj", "/CN=localhost", "-addext", names, "-keyout", key, "-out", crt], check=True, capture_output=True

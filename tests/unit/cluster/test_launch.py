@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from job.cluster import launch
-from job.cluster.launch import Launch
+from job.cluster.launch import Launch, Rendezvous
 from job.cluster.topology import Topology
 
 CPU = {
@@ -46,13 +46,20 @@ def test_one_worker_is_started_as_it_is():
 
 def test_several_workers_through_torchrun(monkeypatch):
     monkeypatch.setattr(launch, "free_port", lambda: 12345)
-    shape = Topology(num_nodes=2, node_rank=1, workers_per_node=4, threads_per_worker=3, device="cuda", main_address="10.0.0.1")
-    plan = launch.plan("train", Path("/work/r"), shape, {"CUDA_VISIBLE_DEVICES": "0,1,2,3"})
+    shape = Topology(num_nodes=2, node_rank=1, workers_per_node=4, threads_per_worker=3, device="cuda")
+    plan = launch.plan("train", Path("/work/r"), shape, {"CUDA_VISIBLE_DEVICES": "0,1,2,3"}, Rendezvous("10.0.0.1", 0, "ib0"))
     assert plan.argv == (
         *(sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--node-rank=1", "--nproc-per-node=4"),
-        *("--master-addr=10.0.0.1", "--master-port=12345", "-m", "job.workers.train", "/work/r"),
+        *("--rdzv-backend=static", "--master-addr=10.0.0.1", "--master-port=12345", "-m", "job.workers.train", "/work/r"),
     )
-    assert plan.environ == {**CPU, "CUDA_VISIBLE_DEVICES": "0,1,2,3"}
+    assert plan.environ == {**CPU, "CUDA_VISIBLE_DEVICES": "0,1,2,3", "GLOO_SOCKET_IFNAME": "ib0"}
+
+
+def test_the_port_that_all_nodes_were_told_is_taken_and_the_users_interface_stays():
+    shape = Topology(2, 0, 1, 1, "cpu")
+    plan = launch.plan("train", Path("/work/r"), shape, {"GLOO_SOCKET_IFNAME": "theirs"}, Rendezvous("10.0.0.1", 4711, "eth1"))
+    assert "--master-port=4711" in plan.argv
+    assert plan.environ["GLOO_SOCKET_IFNAME"] == "theirs"
 
 
 def test_workers_get_no_credentials_and_no_settings():

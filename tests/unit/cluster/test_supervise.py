@@ -1,10 +1,12 @@
 """Supervision of real processes.  A fake: ``launch.plan``, which starts the stub below instead of a worker program of the job."""
 
+import dataclasses
 import sys
 
 import pytest
 
 from job.cluster import launch, supervise, watchdog
+from job.cluster.group import NodeGroup
 from job.cluster.launch import Launch
 from job.cluster.stop import StopRequest
 from job.cluster.supervise import Crew
@@ -18,7 +20,8 @@ root = pathlib.Path(sys.argv[2])
 def outcome(rank, code, message="", time=0.0, **more):
     record = {"code": code, "name": "x", "message": message, "hint": "do this", "time": time, "rank": rank, "peer_lost": False, **more}
     (root / "outcomes").mkdir(exist_ok=True)
-    (root / "outcomes" / f"train-{rank}.json").write_text(json.dumps(record))
+    (root / "half").write_text(json.dumps(record))
+    (root / "half").rename(root / "outcomes" / f"train-{rank}.json")
 """
 
 
@@ -136,3 +139,104 @@ time.sleep(30)"""
 def test_one_worker_takes_all_threads(crew):
     shape = Crew(crew.run_dir, Topology(2, 1, 4, 3, "cpu"), crew.stop, {}, 1).single().topology
     assert (shape.world_size, shape.node_rank, shape.threads_per_worker) == (1, 0, 12)
+
+
+class TwoNodes(NodeGroup):
+    """A group of two, seen from node 0: what the other one gives is set beforehand, or comes during the exchange."""
+
+    num_nodes = 2
+
+    def __init__(self, theirs=None, early=False):
+        self.theirs, self.early, self.topics = theirs, early, []
+
+    def exchange(self, topic, value, work=lambda: None):
+        self.topics.append(topic)
+        work()
+        return [value, self.theirs if topic.startswith("end") else None]
+
+    def given(self, topic):
+        return {1: self.theirs} if self.early else {}
+
+
+@pytest.fixture
+def pair(crew):
+    """``pair(theirs, early)``: the crew among two nodes with two workers each."""
+    shape = Topology(2, 0, 2, 1, "cpu")
+    return lambda theirs, early=False: dataclasses.replace(crew, topology=shape, group=TwoNodes(theirs, early))
+
+
+def said(*codes, peer_lost=False, time=5.0):
+    records = [
+        {"code": code, "message": f"theirs {code}", "hint": "", "time": time, "peer_lost": peer_lost, "rank": 2 + at}
+        for at, code in enumerate(codes)
+    ]
+    return {"records": records, "vanished": ""}
+
+
+def test_two_nodes_that_succeed(pair, run):
+    crew = pair(said(0, 0))
+    run("outcome(0, 0); outcome(1, 0)", crew=crew)
+    assert crew.group.topics == ["port for train", "end of train"]
+
+
+def test_the_wait_ends_with_the_workers_even_if_their_launcher_waits_for_others(pair, run):
+    run("outcome(0, 0); outcome(1, 0); time.sleep(30)", crew=pair(said(0, 0)))
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "message"),
+    [
+        ("outcome(0, 0); outcome(1, 0)", said(65, 70), "On node 1: theirs 65"),
+        ("outcome(0, 70, 'closed by peer', time=1, peer_lost=True); sys.exit(1)", said(65), "On node 1: theirs 65"),
+        ("outcome(0, 65, 'ours', time=1); sys.exit(1)", said(65), "On node 0: ours"),
+        ("outcome(0, 0); outcome(1, 0)", {"records": [], "vanished": "A worker vanished."}, "On node 1: A worker vanished."),
+        ("sys.exit(1)", said(70, 70, peer_lost=True), "On node 0: A worker of `train` vanished"),
+    ],
+)
+def test_the_cause_is_looked_for_on_all_nodes(pair, run, ours, theirs, message):
+    with pytest.raises((DataError, CrashError)) as caught:
+        run(ours, crew=pair(theirs))
+    assert caught.value.message.startswith(message)
+
+
+def test_a_stop_of_all_nodes_is_a_stop(pair, run):
+    body = "outcome(0, 75, 'saved', time=1); outcome(1, 75, 'saved', time=2); sys.exit(1)"
+    with pytest.raises(StopRequested, match=r"^saved"):
+        run(body, saves=True, crew=pair(said(75, 75)))
+
+
+def test_workers_that_hang_because_others_failed_are_ended(pair, run, monkeypatch):
+    monkeypatch.setattr(supervise, "PEER_GRACE_S", 0.1)
+    with pytest.raises(DataError, match="On node 1: theirs 65"):
+        run("time.sleep(30)", crew=pair(said(65), early=True))
+
+
+def test_others_that_are_done_or_stopped_are_no_reason_to_end(pair, run, monkeypatch):
+    monkeypatch.setattr(supervise, "PEER_GRACE_S", 0.0)
+    with pytest.raises(StopRequested):
+        run("time.sleep(0.5); outcome(0, 0); outcome(1, 0)", crew=pair(said(0, 75), early=True))
+
+
+@pytest.mark.parametrize(("failure", "stacks"), [(StalledError("on node 1"), True), (CrashError("node 1 is gone"), False)])
+def test_a_node_that_ended_ends_this_one_and_a_stall_leaves_stacks_here_too(pair, run, failure, stacks, monkeypatch):
+    dumped = []
+    monkeypatch.setattr(watchdog.Watchdog, "dump_stacks", lambda _: dumped.append(1))
+    crew = pair(said(0, 0))
+    with pytest.raises(type(failure), match="node 1"):
+        run("time.sleep(30)", lambda: crew.stop.fail(failure), saves=True, crew=crew)
+    assert bool(dumped) is stacks
+
+
+def test_alone_is_this_node_with_all_its_workers(pair):
+    alone = pair(None).alone()
+    assert (alone.topology.num_nodes, alone.topology.workers_per_node, alone.group.num_nodes) == (1, 2, 1)
+    assert pair(None).single().group.num_nodes == 1
+
+
+def test_the_launcher_gets_the_grace_that_saving_leaves(crew, monkeypatch):
+    started, real = [], launch.start
+    monkeypatch.setattr(launch, "start", lambda plan, log: started.append(plan.environ) or real(Launch(("true",), {}), log))
+    crew.stop.pace.upload_s = 6.0
+    with pytest.raises(CrashError):
+        supervise.run(dataclasses.replace(crew, grace_s=30.0), "train")
+    assert started[0]["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"] == "18"

@@ -1,6 +1,7 @@
 import pytest
 
 from job.cluster import topology
+from job.cluster.nodes import NodePlace
 from job.cluster.topology import Topology, WorkerPlace
 from job.errors import SettingsError
 from job.settings.parallel import ParallelSettings
@@ -40,6 +41,14 @@ def test_more_than_there_is(given, cores, gpus, named):
     with pytest.raises(SettingsError, match=named) as caught:
         topology.resolve(ParallelSettings(**given), cores, gpus)
     assert caught.value.hint
+
+
+def test_several_nodes():
+    place = NodePlace(4, 2, "main", 4711)
+    assert topology.resolve(ParallelSettings(), 8, 0, place) == Topology(4, 2, 2, 4, "cpu")
+    assert topology.resolve(ParallelSettings(engine="ddp", workers_per_node=1), 8, 0, place).world_size == 4
+    with pytest.raises(SettingsError, match=r"JOB_PARALLEL__ENGINE=single .* several nodes"):
+        topology.resolve(ParallelSettings(engine="single"), 8, 0, place)
 
 
 def test_cgroup_2(tmp_path):
@@ -99,3 +108,37 @@ def test_place():
 def test_place_from_the_process_environment(monkeypatch):
     monkeypatch.setenv("RANK", "3")
     assert topology.worker_place().rank == 3
+
+
+@pytest.mark.parametrize(
+    ("files", "limit"),
+    [
+        ({}, None),
+        ({"memory.max": "max"}, None),
+        ({"memory.max": "1000"}, 1000),
+        ({"memory/memory.limit_in_bytes": "2000"}, 2000),
+        ({"memory.max": str(2**62)}, None),
+    ],
+)
+def test_host_memory(tmp_path, files, limit):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text + "\n")
+    total = topology.host_memory(tmp_path / "none")
+    assert total > 10**8
+    assert topology.host_memory(tmp_path) == (limit or total)
+
+
+def test_workers_on_this_node():
+    assert topology.local_world_size({}) == 1
+    assert topology.local_world_size({"LOCAL_WORLD_SIZE": "4"}) == 4
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, "0"), ("3", "3")])
+def test_a_local_rank_is_named_where_no_launcher_did(monkeypatch, before, after):
+    with monkeypatch.context() as patch:
+        patch.setenv("LOCAL_RANK", before or "")
+        if before is None:
+            patch.delenv("LOCAL_RANK")
+        topology.name_local_rank(0)
+        assert topology.worker_place().local_rank == int(after)

@@ -67,3 +67,17 @@ def test_tables_are_tables():
 
 def test_credentials_are_masked():
     assert "user:pass" not in card.render(bundles.single_label())
+
+
+def test_a_task_says_itself_what_the_model_does_and_how_to_use_it():
+    evaluation = {
+        "pipeline_tag": "fill-mask",
+        "usage": 'fill = pipeline("fill-mask", model="{model}")',
+        "baselines": {"untrained": {}},
+    }
+    text = card.render(ReportBundle("x", evaluation={**evaluation, "metrics": {"loss": 1.0}, "main_metric": "loss"}))
+    assert ModelCard(text).data.pipeline_tag == "fill-mask"
+    assert ModelCard(text).data.tags == ["fill-mask"]
+    assert f'fill = pipeline("fill-mask", model="{card.PLACEHOLDER}")' in text
+    assert "text-classification" not in text
+    assert "Majority" not in text

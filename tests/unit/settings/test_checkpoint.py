@@ -9,7 +9,8 @@ def test_some_checkpoint_there_must_be():
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("KEEP", "1"), ("EVERY_STEPS", "0"), ("EVERY_MINUTES", "-1"), ("MAX_FAILED_UPLOADS", "0")]
+    ("name", "value"),
+    [("KEEP", "1"), ("EVERY_STEPS", "0"), ("EVERY_MINUTES", "-1"), ("MAX_FAILED_UPLOADS", "0"), ("PARTS_TIMEOUT_S", "0")],
 )
 def test_bounds(name, value):
     assert f"JOB_CHECKPOINT__{name}: " in refusal(**{f"CHECKPOINT__{name}": value})

@@ -15,6 +15,6 @@ def test_shares_are_between_nothing_and_all(name):
         assert f"JOB_{variable}: " in refusal(**{variable: value})
 
 
-@pytest.mark.parametrize("name", ["STALL_TIMEOUT_S", "STORE_TIMEOUT_S"])
+@pytest.mark.parametrize("name", ["STALL_TIMEOUT_S", "STORE_TIMEOUT_S", "ALIVE_TIMEOUT_S", "DEADLINE"])
 def test_time_outs_are_positive(name):
     assert f"JOB_LIMITS__{name}: " in refusal(**{f"LIMITS__{name}": "0"})

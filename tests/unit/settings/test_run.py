@@ -19,6 +19,11 @@ def test_a_time_limit_leaves_time_before_the_grace():
     assert load(RUN__TIME_LIMIT_S="5", RUN__GRACE_S="2").run.grace_s == 2
 
 
+@pytest.mark.parametrize("name", ["DIR", "STOP_FILE", "TERMINATION_LOG"])
+def test_no_path_holds_a_nul_character(name):
+    assert f"JOB_RUN__{name}: no path holds" in refusal(**{f"RUN__{name}": "a\0b"})
+
+
 @pytest.mark.parametrize(
     ("name", "value"), [("SEED", "-1"), ("SEED", str(2**32)), ("TIME_LIMIT_S", "0"), ("GRACE_S", "0.5"), ("GRACE_S", "nan")]
 )

@@ -19,7 +19,7 @@ from tests.support.environments import load, refusal
         ("DATA_WORKERS", ("-1", "65")),
         ("MAX_NONFINITE_STEPS", ("-1",)),
         ("SCHEDULE", ("Linear",)),
-        ("PRECISION", ("fp16",)),
+        ("PRECISION", ("fp8",)),
     ],
 )
 def test_bounds(name, values):

@@ -35,3 +35,11 @@ def test_what_cannot_go_together():
     assert "names all-linear beside others" in refusal(TUNING__METHOD="lora", TUNING__LORA_TARGETS="all-linear,q_lin")
     assert "JOB_TUNING__PUBLISH=merged needs JOB_TUNING__METHOD=lora" in refusal(TUNING__METHOD="qlora", TUNING__PUBLISH="merged")
     assert "JOB_TUNING__LORA_DROPOUT: " in refusal(TUNING__METHOD="lora", TUNING__LORA_DROPOUT="1")
+
+
+@pytest.mark.parametrize("method", ["freeze", "lora", "qlora"])
+def test_deepspeed_trains_all_weights_or_is_not_asked(method):
+    text = refusal(TUNING__METHOD=method, PARALLEL__ENGINE="deepspeed", PARALLEL__ZERO_STAGE="3")
+    assert f"JOB_PARALLEL__ENGINE=deepspeed trains all weights, and JOB_TUNING__METHOD={method} only some" in text
+    assert load(TUNING__METHOD=method, PARALLEL__ENGINE="ddp").tuning.method == method
+    assert load(PARALLEL__ENGINE="deepspeed").parallel.engine == "deepspeed"

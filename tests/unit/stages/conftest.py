@@ -16,6 +16,7 @@ from job.reporting.progress import Progress
 from job.run_dir import RunDir
 from job.settings import resolved
 from job.settings.root import Settings
+from job.stages import uploader
 from job.stages.context import RunContext
 from job.storage.commit import RunLog
 from job.storage.local import LocalStore
@@ -25,6 +26,13 @@ from tests.support import tiny
 @pytest.fixture(autouse=True)
 def _no_sync(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda _: None)
+
+
+@pytest.fixture(autouse=True)
+def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failed upload is tried again at once, and nobody looks for its end ten times a second only."""
+    monkeypatch.setattr(uploader, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(uploader, "POLL_S", 0.01)
 
 
 @pytest.fixture

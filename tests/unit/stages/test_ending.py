@@ -4,9 +4,11 @@ import json
 
 import pytest
 
+from job.cluster.group import NodeGroup
 from job.errors import CrashError, DataError, DeniedError, FencedError, StopRequested, UnavailableError
 from job.reporting.masking import Masker
 from job.stages import ending
+from job.stages.logs import AttemptLogs
 from job.storage.journal import Journal
 
 
@@ -50,6 +52,18 @@ def test_the_record_is_the_same_everywhere(context, termination_log, tmp_path, c
 def test_no_termination_log_is_made(context, termination_log):
     ending.report(DataError("x"), scene_of(context))
     assert not termination_log.exists()
+
+
+def test_a_termination_log_that_the_settings_name_is_written_though_it_was_not_there(context, termination_log, tmp_path):
+    termination_log.touch()
+    named = tmp_path / "last-words"
+    ending.report(DataError("x"), scene_of(context, termination_log=named))
+    assert json.loads(named.read_bytes()) == json.loads(context.run_dir.failure.read_bytes())
+    assert termination_log.read_bytes() == b""
+
+
+def test_a_termination_log_that_cannot_be_written_changes_nothing(context, tmp_path):
+    assert ending.report(DataError("x"), scene_of(context, termination_log=tmp_path)) == 65
 
 
 def test_before_there_is_a_run_directory(capsys):
@@ -144,3 +158,46 @@ def test_no_stage_begins_after_a_stop_request(context):
     context.stop.request("SIGTERM")
     with pytest.raises(StopRequested, match="SIGTERM"), ending.Scene("start").stage(context, "fetch"):
         pytest.fail("it began")
+
+
+class Other(NodeGroup):
+    """Another node than the main one; ``ended``: what it told the others; ``cause``: what ended another node before."""
+
+    node_rank, num_nodes = 1, 2
+
+    def __init__(self, cause=None):
+        self.cause, self.ended = cause, []
+
+    def verdict(self, error):
+        return self.cause or error
+
+    def end(self, code, message="", hint=""):
+        self.ended.append((code, message, hint))
+
+
+def test_another_node_tells_the_others_and_leaves_the_history_to_the_main_node(context, tmp_path):
+    group = Other()
+    scene = scene_of(context, group=group, masker=Masker.of(["sesame"]))
+    assert ending.report(DataError("row sesame", "Look."), scene) == 65
+    assert group.ended == [(65, "row **********", "Look.")]
+    assert kinds(context) == ["started"]
+    folder = tmp_path / "store" / "tiny" / "attempts" / context.attempt.nonce
+    assert json.loads((folder / "failure-node-1.json").read_bytes())["code"] == 65
+    assert not (folder / "failure.json").exists()
+
+
+def test_what_ended_another_node_before_is_the_outcome(context):
+    group = Other(cause=DataError("Node 0: row 7"))
+    assert ending.report(CrashError("a consequence"), scene_of(context, group=group)) == 65
+    assert json.loads(context.run_dir.failure.read_bytes())["message"] == "Node 0: row 7"
+    assert group.ended == [(65, "Node 0: row 7", "")]
+
+
+def test_a_good_end_is_told_and_leaves_the_logs(context, tmp_path):
+    group, logs = Other(), AttemptLogs(context.run_dir)
+    context.run_dir.log("train").parent.mkdir(parents=True)
+    context.run_dir.log("train").write_text("said\n")
+    ending.finish(scene_of(context, group=group, logs=logs))
+    assert group.ended == [(0, "", "")]
+    folder = tmp_path / "store" / "tiny" / "attempts" / context.attempt.nonce
+    assert (folder / "logs-node-1-train.jsonl").read_text() == "said\n"

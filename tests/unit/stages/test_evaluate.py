@@ -20,7 +20,8 @@ def test_always_anew(context, monkeypatch):
 
     monkeypatch.setattr(stage.supervise, "run", run)
     assert evaluate(context, TRAINED) == evaluate(context, TRAINED) == REPORT
-    assert programs == [(context.crew, "evaluate")] * 2
+    assert [program for _, program in programs] == ["evaluate"] * 2
+    assert all(crew.topology.num_nodes == 1 and crew.run_dir is context.run_dir for crew, _ in programs)
 
 
 def test_an_old_report_does_not_stand_for_a_failed_evaluation(context, monkeypatch):

@@ -56,6 +56,13 @@ def test_it_is_not_repeated_on_the_same_node(context, runs, make_context, settin
     assert len(runs) == 1
 
 
+def test_limits_of_the_start_alone_do_not_prepare_anew(context, runs, make_context, tmp_path):
+    """The end of the allocation is another one at every start."""
+    prepare(context, FETCHED)
+    prepare(make_context(tiny.settings(tmp_path, LIMITS__DEADLINE="4102444800", LIMITS__STALL_TIMEOUT_S="7")), FETCHED)
+    assert len(runs) == 1
+
+
 @pytest.mark.parametrize("changed", [{"TRAIN__MAX_SEQ_LENGTH": "8"}, {"LIMITS__MAX_LEAKED_SHARE": "0"}])
 def test_other_settings_need_other_data(context, runs, make_context, tmp_path, changed):
     prepare(context, FETCHED)

@@ -2,10 +2,16 @@ from __future__ import annotations
 
 import pytest
 
+from job.cluster.group import NodeGroup
+from job.cluster.meeting import Patience
+from job.cluster.nodes import NodePlace
+from job.cluster.stop import StopRequest
+from job.cluster.supervise import Crew
+from job.cluster.topology import Topology
 from job.errors import HopelessError, SettingsError, UnusableError
+from job.run_dir import RunDir
 from job.settings import resolved
 from job.stages import start
-from job.stages.start import start_attempt
 from job.storage.commit import RunLog
 from job.storage.local import LocalStore
 from tests.support import tiny
@@ -22,6 +28,12 @@ def probed(monkeypatch):
 
     monkeypatch.setattr(start, "probe", lambda store, name: asked.append(name) or Sound())
     return asked
+
+
+def start_attempt(settings):
+    """A start on one node."""
+    stop = StopRequest(settings.run.dir / "stop")
+    return start.start_attempt(settings, Crew(RunDir(settings.run.dir), Topology(1, 0, 1, 1, "cpu"), stop, {}, 30))
 
 
 @pytest.fixture
@@ -125,13 +137,22 @@ def test_a_link_does_not_hide_the_run_directory(tmp_path):
         start_attempt(tiny.settings(tmp_path, OUTPUT__URI=str(tmp_path / "link" / "store")))
 
 
+def test_a_run_that_is_always_stopped_too_early_is_given_up(tmp_path):
+    settings = tiny.settings(tmp_path, LIMITS__MAX_FRUITLESS_STOPS="2")
+    for _ in range(2):
+        start_attempt(settings).stopped()
+    with pytest.raises(HopelessError, match="stopped 2 times in a row before anything was committed"):
+        start_attempt(settings)
+    start_attempt(tiny.settings(tmp_path, LIMITS__MAX_FRUITLESS_STOPS="0"))
+
+
 def test_a_run_that_gets_nowhere_is_given_up(settings, log):
     for _ in range(3):
-        attempt = start.start_attempt(settings)
+        attempt = start_attempt(settings)
         attempt.failed({"code": 70, "message": "a bug"})
     before = log.read()
     with pytest.raises(HopelessError, match="last 3 attempts") as caught:
-        start.start_attempt(settings)
+        start_attempt(settings)
     assert caught.value.exit_code == 93
     assert "failure records" in caught.value.hint
     assert log.read() == before
@@ -139,5 +160,54 @@ def test_a_run_that_gets_nowhere_is_given_up(settings, log):
 
 def test_being_stopped_is_not_getting_nowhere(settings):
     for _ in range(4):
-        start.start_attempt(settings).stopped()
-    assert start.start_attempt(settings).number == 5
+        start_attempt(settings).stopped()
+    assert start_attempt(settings).number == 5
+
+
+class TwoNodes(NodeGroup):
+    """A group of two, seen from one of them: ``nonce`` is what the main node says of the attempt it began."""
+
+    num_nodes = 2
+
+    def __init__(self, node_rank, nonce=""):
+        self.node_rank, self.nonce, self.said = node_rank, nonce, {}
+
+    def exchange(self, topic, value, work=lambda: None):
+        self.said[topic] = value
+        return [self.nonce if topic == "attempt" and self.node_rank else value, value]
+
+
+def crew_of(settings, group):
+    stop = StopRequest(settings.run.dir / "stop")
+    return Crew(RunDir(settings.run.dir), Topology(2, group.node_rank, 1, 1, "cpu"), stop, {}, 30, group=group)
+
+
+def test_one_node_begins_and_the_other_joins(settings, log):
+    main = TwoNodes(0)
+    begun = start.start_attempt(settings, crew_of(settings, main))
+    joined = start.start_attempt(settings, crew_of(settings, TwoNodes(1, main.said["attempt"])))
+    assert (joined.number, joined.nonce) == (begun.number, begun.nonce)
+    assert [entry.kind for entry in log.read()] == ["started"]
+
+
+def test_a_run_that_was_completed_meanwhile_is_so_for_both(settings):
+    start_attempt(settings).complete()
+    main = TwoNodes(0)
+    assert start.start_attempt(settings, crew_of(settings, main)) is None
+    assert start.start_attempt(settings, crew_of(settings, TwoNodes(1, main.said["attempt"]))) is None
+
+
+def test_one_node_meets_nobody(settings, monkeypatch):
+    monkeypatch.setattr(start, "meet", lambda *_: pytest.fail("met"))
+    assert start.gather(settings, crew_of(settings, TwoNodes(0)), NodePlace()).num_nodes == 1
+
+
+def test_several_nodes_meet_unless_the_run_is_complete(settings, monkeypatch):
+    met = []
+    monkeypatch.setattr(start, "meet", lambda *given: met.append(given) or "the group")
+    place, crew = NodePlace(2, 1, "m", 4711), crew_of(settings, TwoNodes(1))
+    assert start.gather(settings, crew, place) == "the group"
+    assert met == [("tiny", place, Patience(900.0, 60.0), crew.stop)]
+    start_attempt(settings).complete()
+    assert start.gather(settings, crew, place) is None
+    assert len(met) == 1

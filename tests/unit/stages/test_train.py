@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
 
 from job import run_dir as run_dirs
+from job.cluster.group import NodeGroup
 from job.errors import FencedError, HopelessError, StopRequested, UnavailableError
 from job.records import PreparedData, TrainResult
 from job.stages import train as stage
@@ -44,7 +46,6 @@ def test_everything_is_committed_when_it_returns(context, program):
     program(10, 20)
     assert train(context, PREPARED) == RESULT
     assert committed(context) == [10, 20]
-    assert run_dirs.read_json(context.run_dir.attempt) == {"number": 1, "nonce": context.attempt.nonce}
 
 
 @pytest.mark.parametrize("error", [StopRequested("SIGTERM"), HopelessError("diverged")])
@@ -102,3 +103,47 @@ def test_a_tail_gives_whole_new_lines(tmp_path):
     assert tail.new() == [{"step": 2}]
     path.write_text(json.dumps({"step": 0}) + "\n")
     assert tail.new() == [{"step": 0}]
+
+
+class TwoNodes(NodeGroup):
+    """A group of two; what was exchanged; ``fails``: how an exchange ends."""
+
+    num_nodes = 2
+
+    def __init__(self, node_rank, fails=None):
+        self.node_rank, self.fails, self.topics = node_rank, fails, []
+
+    def exchange(self, topic, value, work=lambda: None):
+        self.topics.append(topic)
+        if self.fails:
+            raise self.fails
+        return [value, value]
+
+
+def among(context, group):
+    return dataclasses.replace(context, crew=dataclasses.replace(context.crew, group=group))
+
+
+def test_another_node_has_no_result_and_ends_with_the_main_node(context, program):
+    group = TwoNodes(1)
+    program()
+    assert train(among(context, group), PREPARED) is None
+    assert group.topics == ["delivered"]
+
+
+def test_nobody_is_stopped_before_the_main_node_has_committed(context, program):
+    group = TwoNodes(1)
+    program(error=StopRequested("SIGTERM"))
+    with pytest.raises(StopRequested):
+        train(among(context, group), PREPARED)
+    assert group.topics == ["delivered"]
+    with pytest.raises(UnavailableError, match="node 0"):
+        train(among(context, TwoNodes(1, UnavailableError("node 0 cannot upload"))), PREPARED)
+
+
+def test_a_failure_waits_for_nobody(context, program):
+    group = TwoNodes(1)
+    program(error=HopelessError("diverged"))
+    with pytest.raises(HopelessError):
+        train(among(context, group), PREPARED)
+    assert group.topics == []

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 
 import pytest
 
-from job.errors import DeniedError, FencedError, UnavailableError
+from job.cluster.group import NodeGroup
+from job.cluster.topology import Topology
+from job.errors import CrashError, DeniedError, FencedError, UnavailableError
+from job.stages import uploader
 from job.stages.uploader import Uploader
 
 
@@ -20,12 +24,12 @@ def commits(context, monkeypatch):
     tried = Commits()
     real = type(context.attempt).commit_checkpoint
 
-    def commit(attempt, folder, fields, metric=None):
+    def commit(attempt, folder, fields, *more):
         tried.append(fields["step"])
         error = tried.errors.pop(0) if tried.errors else None
         if error:
             raise error
-        return real(attempt, folder, fields, metric)
+        return real(attempt, folder, fields, *more)
 
     monkeypatch.setattr(type(context.attempt), "commit_checkpoint", commit)
     return tried
@@ -50,7 +54,7 @@ def test_oldest_first_and_gone_when_committed(context, checkpoint, commits):
     assert context.run_dir.finished_checkpoints() == []
     entry = context.attempt.entries[1]
     assert entry["metric"] == {"name": "accuracy", "value": 0.5, "greater_is_better": True}
-    assert context.stop.lead_s > 0
+    assert context.stop.pace.upload_s > 0
 
 
 def test_the_newest_are_kept_and_metrics_stay(context, checkpoint, tmp_path):
@@ -133,3 +137,81 @@ def test_ticks_do_not_wait_and_only_one_upload_is_under_way(context, checkpoint,
     go.set()
     uploader.drain()
     assert committed(context) == [10, 20]
+
+
+class TwoNodes(NodeGroup):
+    """A group of two; ``done``: what the other one has given for the exchange after all uploads."""
+
+    num_nodes = 2
+
+    def __init__(self, node_rank=0):
+        self.node_rank, self.done = node_rank, {}
+
+    def given(self, topic):
+        assert topic == "delivered"
+        return self.done
+
+
+@pytest.fixture
+def two_nodes(context, monkeypatch):
+    """``two_nodes(rank)``: the context as one of two nodes has it; both have the same attempt."""
+    monkeypatch.setattr(uploader, "PART_POLL_S", 0.02)
+    monkeypatch.setattr(uploader, "FIRST_PAUSE_S", 0.01)
+
+    def make(rank):
+        crew = dataclasses.replace(context.crew, topology=Topology(2, rank, 1, 1, "cpu"), group=TwoNodes(rank))
+        return dataclasses.replace(context, crew=crew)
+
+    return make
+
+
+def test_another_node_brings_its_part_and_commits_nothing(two_nodes, checkpoint, tmp_path):
+    folder = checkpoint(10)
+    context = two_nodes(1)
+    Uploader(context).drain()
+    assert committed(context) == []
+    assert not folder.exists()
+    keys = [path.name for path in (tmp_path / "store").rglob("*") if path.is_file()]
+    assert "1.json" in keys
+    assert "MANIFEST.json" not in keys
+
+
+def test_the_main_node_waits_for_the_part(two_nodes, checkpoint, tmp_path):
+    context = two_nodes(0)
+    checkpoint(10)
+    part = tmp_path / "part"
+    part.mkdir()
+    (part / "node-1.json").write_text("{}")
+    threading.Timer(0.2, context.attempt.put_part, (10, part, 1)).start()
+    Uploader(context).drain()
+    assert committed(context) == [10]
+
+
+def test_a_part_that_will_not_come_ends_the_wait(two_nodes, checkpoint):
+    context = two_nodes(0)
+    context.group.done = {1: True}
+    folder = checkpoint(10)
+    with pytest.raises(UnavailableError, match="part of node 1 is missing, and will not come any more"):
+        Uploader(context).drain()
+    assert committed(context) == []
+    assert folder.exists()
+
+
+def test_a_node_that_is_lost_ends_the_wait(two_nodes, checkpoint):
+    context = two_nodes(0)
+    checkpoint(10)
+    threading.Timer(0.1, context.stop.fail, (CrashError("node 1 is gone"),)).start()
+    with pytest.raises(CrashError, match="node 1 is gone"):
+        Uploader(context).drain()
+    assert committed(context) == []
+
+
+def test_a_part_that_is_late_is_a_failed_upload(two_nodes, checkpoint, caplog):
+    context = two_nodes(0)
+    parts = context.settings.checkpoint.model_copy(update={"parts_timeout_s": 0.05, "max_failed_uploads": 2})
+    context = dataclasses.replace(context, settings=context.settings.model_copy(update={"checkpoint": parts}))
+    checkpoint(10)
+    with pytest.raises(
+        UnavailableError, match="2 uploads of checkpoints failed in a row, the last with: The part of node 1 did not come"
+    ):
+        Uploader(context).drain()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from job.errors import DeniedError, UnavailableError
+from job.errors import DeniedError, FencedError, UnavailableError, UnusableError
 from job.storage.commit import RunLog
 from job.storage.local import LocalStore
 
@@ -49,3 +49,70 @@ def test_a_start_that_gets_no_answer_is_no_start(store, monkeypatch):
     monkeypatch.setattr(LocalStore, "put_if_absent", fail)
     with pytest.raises(UnavailableError):
         RunLog(store, "run").start("f")
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """What two nodes wrote of a checkpoint."""
+    for node, names in enumerate((["state.json", "optimizer-rank-0.bin"], ["node-1.json", "optimizer-rank-1.bin"])):
+        (tmp_path / f"node-{node}").mkdir()
+        for name in names:
+            (tmp_path / f"node-{node}" / name).write_text(f"{node} {name}")
+    return tmp_path / "node-0", tmp_path / "node-1"
+
+
+FIELDS = {"step": 10, "world_size": 2, "num_nodes": 2, "settings_fingerprint": "f"}
+
+
+def test_a_node_joins_the_attempt_of_the_main_node(store):
+    run = RunLog(store, "run")
+    run.start("f")
+    begun = run.start("f")
+    joined = run.join(begun.nonce)
+    assert (joined.number, joined.nonce, joined.entries) == (2, begun.nonce, begun.entries)
+    with pytest.raises(UnusableError, match=r"not in the run's log"):
+        run.join("unknown")
+
+
+def test_the_parts_of_two_nodes_are_one_commit(store, folders, tmp_path):
+    run = RunLog(store, "run")
+    attempt = run.start("f")
+    other = run.join(attempt.nonce)
+    asked = []
+
+    def waiting(missing):
+        asked.append((missing, [entry.kind for entry in run.read()]))
+        other.put_part(10, folders[1], 1)
+
+    entry = attempt.commit_checkpoint(folders[0], FIELDS, None, waiting)
+    assert asked == [([1], ["started"])]
+    assert [found.kind for found in run.read()] == ["started", "committed"]
+    point = run.start("f").find_resume(tmp_path / "all", {"settings_fingerprint": "f"})
+    assert point.entry == entry
+    assert {path.name for path in point.folder.iterdir()} == {
+        "state.json",
+        "node-1.json",
+        "optimizer-rank-0.bin",
+        "optimizer-rank-1.bin",
+    }
+
+
+def test_without_all_parts_there_is_no_commit(store, folders):
+    attempt = RunLog(store, "run").start("f")
+    with pytest.raises(UnavailableError, match=r"parts of nodes \[1\]"):
+        attempt.commit_checkpoint(folders[0], FIELDS)
+    assert [entry.kind for entry in attempt.log.read()] == ["started"]
+    assert not [info for info in store.list("run/") if info.key.endswith("MANIFEST.json")]
+
+
+def test_what_a_node_cannot_upload_because_the_run_is_lost_is_a_fence(store, folders, monkeypatch):
+    run = RunLog(store, "run")
+    other = run.join(run.start("f").nonce)
+    run.start("f")
+
+    def aborted(*_):
+        raise UnavailableError("404 NoSuchUpload")
+
+    monkeypatch.setattr(type(store), "write_file", aborted)
+    with pytest.raises(FencedError, match="Attempt 2"):
+        other.put_part(10, folders[1], 1)

@@ -55,3 +55,9 @@ def test_a_long_list_of_reasons_is_cut(store, commit, tmp_path):
     entries = [commit(step) for step in range(1, 9)]
     with pytest.raises(UnusableError, match=r"8 checkpoints.*step 8.*step 4.*and 3 more"):
         find_resume(store, entries, tmp_path / "x", {"data_fingerprint": "d"})
+
+
+def test_a_part_that_is_missing_is_said(store, commit, tmp_path, monkeypatch):
+    monkeypatch.setattr(payload, "missing_nodes", lambda _: [])
+    with pytest.raises(UnusableError, match=r"the parts of nodes \[1, 2\] are not there"):
+        find_resume(store, [commit(1, num_nodes=3)], tmp_path / "x", {})

@@ -2,7 +2,7 @@ import pytest
 
 from job.storage.local import LocalStore
 from job.storage.log import LogEntry
-from job.storage.retention import delete_payload, fruitless_attempts, live_commits, payload_folder, superseded
+from job.storage.retention import delete_payload, fruitless_attempts, fruitless_stops, live_commits, payload_folder, superseded
 
 
 def commits(*values, name="accuracy", greater=True):
@@ -55,6 +55,21 @@ def test_a_payload_goes_with_all_it_has_and_nothing_else(tmp_path):
     delete_payload(store, "a/step-1/M")
     assert [info.key for info in store.list("")] == ["a/step-10/x", "a/step-2/x"]
     assert payload_folder(commits(1.0)[0]) == "a/step-1/"
+
+
+@pytest.mark.parametrize(
+    ("kinds", "expected"),
+    [
+        ("", 0),
+        ("started", 0),
+        ("started stopped started stopped", 2),
+        ("started stopped started failed started stopped", 2),
+        ("started stopped started committed stopped", 1),
+        ("started stopped started published", 0),
+    ],
+)
+def test_fruitless_stops(kinds, expected):
+    assert fruitless_stops([LogEntry(1, kind, 1, "n") for kind in kinds.split()]) == expected
 
 
 @pytest.mark.parametrize(

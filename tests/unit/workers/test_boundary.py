@@ -113,7 +113,7 @@ def test_the_main_process_s_clock_decides_for_all(tmp_path, monkeypatch):
     run = Run(tmp_path, engine=engine)
     monkeypatch.setattr(engine, "sum", lambda values: [values[0], 1.0])
     run.boundary.cross(TrainState(step=1))
-    assert (run.saved, engine.barriers) == ([], 1)  # rank 1 writes nothing, and waits for rank 0, which does
+    assert (run.saved, engine.barriers) == ([(1, False)], 1)  # rank 1 saves its part, and waits for rank 0
 
 
 def test_stop_saves_then_raises(tmp_path):
@@ -222,3 +222,11 @@ def test_waits_with_its_heart_beating_while_uploads_are_behind(tmp_path, monkeyp
         boundary.cross(TrainState(step=5))
     assert len(beats) == 3  # one at the boundary, two while waiting
     assert run.saved == [(5, False)]
+
+
+def test_every_rank_saves(tmp_path):
+    engine = OneRank()
+    engine.is_main = engine.is_local_main = False
+    run = Run(tmp_path, engine=engine, CHECKPOINT__EVERY_STEPS="4")
+    run.train(5)
+    assert run.saved == [(4, False), (5, True)]

@@ -1,18 +1,19 @@
-import contextlib
-import resource
-
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from job import run_dir as run_dirs
-from job.errors import LocalIOError, UnusableError, as_job_error
+from job.errors import LocalIOError, UnusableError
 from job.run_dir import RunDir
 from job.settings.train import TrainSettings
 from job.workers import checkpoint as checkpoints
-from job.workers.checkpoint import Checkpointer, read_weights, write_weights
+from job.workers.checkpoint import Checkpointer, preload
+from job.workers.engine import files, whole
+from job.workers.engine.whole import WholeTensors, write_weights
 from job.workers.optimizer import make_optimizer
 from job.workers.state import BestMetric, TrainState, Window
-from tests.support.training import TwoLayers
+from job.workers.tuning import trained
+from tests.support.training import OneRank, TwoLayers
 
 IDENTITY = {"settings_fingerprint": "s", "data_fingerprint": "d"}
 
@@ -20,12 +21,13 @@ IDENTITY = {"settings_fingerprint": "s", "data_fingerprint": "d"}
 class Node:
     """One attempt's model, optimizer and checkpointer."""
 
-    def __init__(self, folder, seed=0, identity=IDENTITY, best="accuracy"):
+    def __init__(self, folder, seed=0, identity=IDENTITY, best="accuracy", rank=0):
         self.run_dir = RunDir(folder)
         run_dirs.write_json(self.run_dir.identity, identity)
         self.model = TwoLayers(seed).float()
         self.optimizer = make_optimizer(self.model, TrainSettings(learning_rate=0.1, weight_decay=0.1))
-        self.checkpointer = Checkpointer(self.run_dir, self.model, self.optimizer, BestMetric(best))
+        self.tensors = WholeTensors(self.model, self.optimizer, writes=rank == 0)
+        self.checkpointer = Checkpointer(self.run_dir, self.tensors, OneRank(rank, 1 + rank), BestMetric(best))
 
     def step(self, seed):
         torch.manual_seed(seed)
@@ -59,7 +61,7 @@ def test_continues_bit_for_bit(node, tmp_path):
     folder = node.checkpointer.write(state)
     assert folder == node.run_dir.checkpoint(3)
     other = Node(tmp_path / "second", seed=9)
-    assert other.checkpointer.read(folder, is_main=True) == state
+    assert other.checkpointer.read(folder) == state
     assert same(other.everything(), node.everything())
     for each in (node, other):
         each.step(3)
@@ -71,7 +73,7 @@ def test_a_checkpoint_before_the_first_step(tmp_path):
     fresh = Node(tmp_path / "first")
     folder = fresh.checkpointer.write(TrainState())
     other = Node(tmp_path / "second", seed=9)
-    other.checkpointer.read(folder, is_main=True)
+    other.checkpointer.read(folder)
     for each in (fresh, other):
         each.step(0)
     assert same(other.everything(), fresh.everything())
@@ -112,7 +114,7 @@ def test_best_weights_and_metrics_go_along(node, tmp_path):
 
     other = Node(tmp_path / "second")
     other.run_dir.metrics.write_text("of a killed attempt\n")
-    other.checkpointer.read(folder, is_main=True)
+    other.checkpointer.read(folder)
     assert other.checkpointer.best.read_bytes() == best
     assert other.run_dir.metrics.read_text() == '{"step": 1}\n'
 
@@ -121,15 +123,15 @@ def test_best_weights_that_are_the_current_ones_are_not_written_twice(node, tmp_
     folder = node.checkpointer.write(TrainState(step=3, best_step=3))
     assert sorted(path.name for path in folder.iterdir()) == ["model.safetensors", "optimizer.safetensors", "state.json"]
     other = Node(tmp_path / "second")
-    other.checkpointer.read(folder, is_main=True)
+    other.checkpointer.read(folder)
     assert other.checkpointer.best.read_bytes() == (folder / "model.safetensors").read_bytes()
 
 
 def test_only_the_main_process_writes_files_back(node, tmp_path):
     node.run_dir.metrics.write_text('{"step": 1}\n')
     folder = node.checkpointer.write(TrainState(step=3, best_step=3))
-    other = Node(tmp_path / "second")
-    other.checkpointer.read(folder, is_main=False)
+    other = Node(tmp_path / "second", rank=1)
+    other.checkpointer.read(folder)
     assert same(other.everything(), node.everything())
     assert not other.checkpointer.best.exists()
     assert not other.run_dir.metrics.exists()
@@ -143,48 +145,27 @@ def test_another_run_s_checkpoint_is_refused_before_anything_is_read(node, tmp_p
     other = Node(tmp_path / "second", seed=9)
     before = {key: value.clone() for key, value in other.model.state_dict().items()}
     with pytest.raises(UnusableError, match=name.replace("_", " ")) as caught:
-        other.checkpointer.read(folder, is_main=True)
+        other.checkpointer.read(folder)
     assert caught.value.exit_code == 78
     assert same(dict(other.model.state_dict()), before)
 
 
-@pytest.mark.parametrize("fails", ["trained.save", "save_file", "_flush"])
-def test_a_write_that_fails_halfway_leaves_no_checkpoint(node, monkeypatch, fails):
+@pytest.mark.parametrize(
+    ("module", "fails"), [(trained, "save_model"), (whole, "save_file"), (checkpoints, "flush"), (files, "flush")]
+)
+def test_a_write_that_fails_halfway_leaves_no_checkpoint(node, monkeypatch, module, fails):
     state = TrainState(step=3)
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(f"job.workers.checkpoint.{fails}", full)
+        patch.setattr(module, fails, full)
         with pytest.raises(OSError, match="No space"):
             node.checkpointer.write(state)
     assert node.run_dir.finished_checkpoints() == []
     assert node.checkpointer.write(state).name == "step-0000000003"  # and what is left of it is not in the way
     assert [path.name for path in node.run_dir.checkpoints.iterdir()] == ["step-0000000003"]
-
-
-@contextlib.contextmanager
-def small_disk():
-    """Files of at most 100 bytes: what a full disk is to a writer, from the same place.
-
-    For no longer than the write itself: pytest's own output may go to a file.
-    """
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-def test_what_the_disk_refuses_is_no_bug_of_ours(node, tmp_path):
-    with pytest.raises(OSError, match="File too large") as caught, small_disk():
-        write_weights(node.model, tmp_path / "model.safetensors")
-    assert not (tmp_path / "model.safetensors").exists()
-    assert caught.value.filename == str(tmp_path / "model.safetensors")
-    full = OSError(28, "No space left on device")
-    assert as_job_error(full).exit_code == 74
 
 
 def test_no_third_checkpoint_is_staged_while_two_wait_for_upload(node):
@@ -196,29 +177,45 @@ def test_no_third_checkpoint_is_staged_while_two_wait_for_upload(node):
     assert not node.checkpointer.must_wait()
 
 
-def test_weights_must_be_all_there(tmp_path):
-    write_weights(TwoLayers().first, tmp_path / "part.safetensors")
-    with pytest.raises(RuntimeError, match="Missing key"):
-        read_weights(TwoLayers(), tmp_path / "part.safetensors")
-
-
-def test_tied_weights(tmp_path):
-    class Tied(torch.nn.Module):
-        def __init__(self, seed):
-            super().__init__()
-            torch.manual_seed(seed)
-            self.a = torch.nn.Linear(3, 3)
-            self.b = torch.nn.Linear(3, 3)
-            self.b.weight = self.a.weight
-
-    write_weights(Tied(0), tmp_path / "tied.safetensors")
-    read = Tied(1)
-    read_weights(read, tmp_path / "tied.safetensors")
-    assert read.a.weight is read.b.weight
-    assert torch.equal(read.b.weight, Tied(0).b.weight)
-
-
 def test_a_checkpoint_that_would_fill_the_disk_is_not_begun(node):
     with pytest.raises(LocalIOError, match="bytes free"):
         node.checkpointer.write(TrainState(step=3), spare_bytes=2**60)
     assert not node.run_dir.checkpoints.exists()
+
+
+def test_a_node_whose_ranks_have_nothing_to_add_says_that_there_is_a_checkpoint(tmp_path):
+    elsewhere = Node(tmp_path / "elsewhere", rank=1)
+    elsewhere.checkpointer._group.is_local_main = True  # rank 1, alone on its node
+    folder = elsewhere.checkpointer.write(TrainState(step=3))
+    assert [path.name for path in folder.iterdir()] == ["node-1.json"]
+    assert run_dirs.read_json(folder / "node-1.json") == {"step": 3, "rank": 1}
+
+
+def test_of_a_frozen_model_the_trained_part_is_checkpointed_and_preloaded(tmp_path):
+    node, other = (Node(tmp_path / name, seed=seed) for name, seed in (("first", 1), ("second", 2)))
+    for each in (node, other):
+        each.model.first.requires_grad_(False)
+    frozen = other.model.first.weight.clone()
+    other.run_dir.inputs.mkdir()
+    folder = node.checkpointer.write(TrainState(step=3))
+    assert not any(name.startswith("first.") for name in load_file(folder / "model.safetensors"))
+    folder.rename(other.run_dir.input_checkpoint)
+    preload(other.run_dir, other.model)
+    assert torch.equal(other.model.second.weight, node.model.second.weight)
+    assert torch.equal(other.model.first.weight, frozen)
+
+
+def test_preload(node, tmp_path):
+    other = Node(tmp_path / "second", seed=9)
+    before = other.model.first.weight.clone()
+    preload(other.run_dir, other.model)
+    assert torch.equal(other.model.first.weight, before)  # nothing to continue from
+
+    other.run_dir.inputs.mkdir()
+    node.checkpointer.write(TrainState(step=3)).rename(other.run_dir.input_checkpoint)
+    preload(other.run_dir, other.model)
+    assert torch.equal(other.model.first.weight, node.model.first.weight)
+
+    run_dirs.write_json(other.run_dir.identity, {**IDENTITY, "data_fingerprint": "other"})
+    with pytest.raises(UnusableError, match="data fingerprint"):
+        preload(other.run_dir, other.model)

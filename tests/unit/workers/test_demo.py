@@ -17,6 +17,20 @@ def test_model_folder_is_one_that_a_user_would_bring(tmp_path):
     assert [path.suffix for path in (tmp_path / "model").glob("model*")] == [".safetensors"]
 
 
+def test_same_bytes_each_time(tmp_path):
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        write_csv(folder / "data" / "train.csv", make_reviews(150, 1))
+        demo.write_model(folder)
+    one, two = ({path.name: path.read_bytes() for path in (folder / "model").iterdir()} for folder in folders)
+    assert one == two
+
+
+def test_what_is_not_known_is_spelled():
+    tokenizer = demo.make_tokenizer(["good soup", "good bread", "a god"])
+    assert tokenizer.tokenize("good gods") == ["good", "g", "##o", "##d", "##s"]
+
+
 def test_same_weights_each_time():
     one, two = demo.make_model(50), demo.make_model(50)
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))

@@ -1,22 +1,20 @@
 """The report's parts without a process group; the program itself is in tests/integration/test_evaluate.py."""
 
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from job.errors import CrashError
 from job.records import EvalReport, PreparedData
 from job.run_dir import RunDir
-from job.workers.evaluate import Subject, _check_tokenizer, make_report, write_evaluation
-from job.workers.metrics import table
-from job.workers.scoring import Scores
+from job.workers import evaluate
+from job.workers.evaluate import Subject, make_report, write_evaluation
+from job.workers.tasks import make_appraisal, make_task
 from tests.support import tiny
 
 PREPARED = PreparedData({"train": 10}, {"train": 50}, "single_label", ["a", "b"], [6, 4], 16, "0")
-SCORES = Scores(np.array([[2.0, 0], [0, 2], [1, 0]], np.float32), np.array([0, 1, 1]))
-WORSE = Scores(-SCORES.logits, SCORES.labels)
+SCORES = {"logits": np.array([[2.0, 0], [0, 2], [1, 0]], np.float32), "labels": np.array([0, 1, 1])}
+WORSE = {"logits": -SCORES["logits"], "labels": SCORES["labels"]}
 
 
 class Rows:
@@ -24,16 +22,19 @@ class Rows:
 
     columns = {"id": ["x", "y", "z"], "text_sha256": ["0" * 64] * 3, "text": ["one", "two", "three"]}
 
+    def __len__(self):
+        return 3
+
     def __getitem__(self, key):
         return self.columns[key] if isinstance(key, str) else {name: values[key] for name, values in self.columns.items()}
 
 
 @pytest.fixture
-def subject(tmp_path):
-    task = SimpleNamespace(
-        main_metric=lambda: "accuracy", metrics=lambda logits, labels: table.compute("single_label", logits, labels, ["a", "b"])
-    )
-    return Subject(RunDir(tmp_path), tiny.settings(tmp_path), PREPARED, task, "test", Rows())
+def subject(tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluate, "load_from_disk", lambda folder: None)  # the training split, which only a regression reads
+    settings = tiny.settings(tmp_path)
+    task = make_task(settings, PREPARED, None)
+    return Subject(RunDir(tmp_path), settings, PREPARED, task, make_appraisal(settings, task), "test", Rows())
 
 
 def test_the_report_sets_the_score_beside_its_baselines(subject):
@@ -70,14 +71,3 @@ def test_a_failed_write_leaves_the_old_folder(subject):
     with pytest.raises(ValueError, match="Out of range"):
         write_evaluation(subject, SCORES, report)
     assert list(subject.run_dir.evaluation.iterdir()) == []
-
-
-def test_a_tokenizer_that_gives_other_tokens_is_a_crash():
-    class Split(list):
-        def select(self, positions):
-            return [self[at] for at in positions]
-
-    rows = Split([{"id": "train-0", "text": "one", "input_ids": [1, 2]}])
-    _check_tokenizer(lambda text, truncation: {"input_ids": [1, 2]}, rows)
-    with pytest.raises(CrashError, match="train-0"):
-        _check_tokenizer(lambda text, truncation: {"input_ids": [1]}, rows)

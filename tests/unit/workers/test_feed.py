@@ -60,8 +60,8 @@ def test_a_stream_begun_later_gives_the_same_steps():
 class SignalsTask(RowsTask):
     """Says by the labels whether the process that collates is deaf."""
 
-    def collate(self, given):
-        batch = super().collate(given)
+    def collate(self, given, epoch=0):
+        batch = super().collate(given, epoch)
         deaf = all(signal.getsignal(number) == signal.SIG_IGN for number in IGNORED_SIGNALS)
         batch.labels.fill_(int(deaf))
         return batch

@@ -61,3 +61,9 @@ def test_a_text_folder_says_what_it_recognised():
 def test_what_cannot_be_recognised_is_refused(names, message):
     with pytest.raises(DataError, match=message.replace(".", r"\.")):
         choose(*names)
+
+
+def test_texts_are_plain_text_where_no_label_is_read():
+    files = [DataFile(None, name) for name in ("a.txt", "pos/b.txt.gz")]
+    assert choose_format(files, data_settings(), labelled=False).format == "text"
+    assert choose_format([DataFile(None, "a.jsonl")], data_settings(), labelled=False).format == "jsonl"

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from job.workers.labels import LabelScheme
-from job.workers.ledger import HISTOGRAM_BINS, PreparedSplits, count_labels, make_ledger
+from job.workers.ledger import HISTOGRAM_BINS, PreparedSplits, count_labels, describe_labels, make_ledger
 from job.workers.overlap import Overlap
 from job.workers.selection import Selection
 from job.workers.splits import Split
@@ -28,6 +28,16 @@ def tokenized(lengths: list[int], longest: int, labels: list) -> TokenizedSplit:
         labels=[np.array(labels)],
         without_tokens=["train-9"],
         longest=[{"id": "0", "tokens": max(lengths), "text": "x"}],
+        num_records=len(lengths),
+    )
+
+
+NONE_TWICE = Overlap({}, {}, 0)
+
+
+def made(split, found, scheme, overlap=NONE_TWICE, notes=()):
+    return make_ledger(
+        PreparedSplits({"train": split}, {"train": found}, overlap, 8), describe_labels(scheme, {"train": found}), list(notes)
     )
 
 
@@ -36,9 +46,7 @@ def ledger():
     selection = Selection(rows(0, 1, 2, 3, 4, 5), rows(6, 7), rows(8), rows())
     split = Split("train", None, rows(0, 1, 2, 3), "there", 9, 1, 1, selection)
     found = tokenized([3, 10, 5], 8, [0, 0, 1])
-    return make_ledger(
-        PreparedSplits({"train": split}, {"train": found}, Overlap({"within_train": 0}, {}, 2), 8), SCHEME, ["first"]
-    )
+    return made(split, found, SCHEME, Overlap({"within_train": 0}, {}, 2), ["first"])
 
 
 def test_examples_add_up(ledger):
@@ -81,8 +89,7 @@ def test_notes_say_what_was_assumed(ledger):
 def test_histograms_have_few_bins_and_hold_all(longest):
     split = Split("train", None, rows(0, 1), "there", 2)
     found = tokenized([1, longest], longest, [0, 1])
-    made = make_ledger(PreparedSplits({"train": split}, {"train": found}, Overlap({}, {}, 0), 8), SCHEME, [])
-    histogram = made["splits"]["train"]["length_histogram"]
+    histogram = made(split, found, SCHEME)["splits"]["train"]["length_histogram"]
     assert sum(histogram["counts"]) == 2
     assert len(histogram["counts"]) <= HISTOGRAM_BINS + 1
 
@@ -95,5 +102,4 @@ def test_label_counts_by_problem():
     found = tokenized([1, 1], 1, np.array([0.5, -2], np.float32))
     assert count_labels(found, number) == []
     split = Split("train", None, rows(0, 1), "there", 2)
-    made = make_ledger(PreparedSplits({"train": split}, {"train": found}, Overlap({}, {}, 0), 8), number, [])
-    assert made["splits"]["train"]["label_range"] == [-2.0, 0.5]
+    assert made(split, found, number)["splits"]["train"]["label_range"] == [-2.0, 0.5]

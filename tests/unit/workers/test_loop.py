@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from job.errors import HopelessError, StopRequested
 from job.workers.batching import Cut, Schedule
+from job.workers.engine.base import Update
 from job.workers.feed import Feed, Place
 from job.workers.loop import Loop, Parts, StepResult
 from job.workers.state import TrainState
@@ -26,7 +27,7 @@ def make_settings(folder, given):
 def make_loop(folder, data, engine=None, cut=None, model=None, **settings):
     """A loop with plain gradient descent at rate 1: what a step takes from the weights is the gradient."""
     engine, model = engine or OneRank(), model or TwoLayers()
-    chosen = make_settings(folder, tuple(settings.items()))
+    chosen = engine.settings = make_settings(folder, tuple(settings.items()))
     schedule = Schedule(np.array(data["length"]), chosen.train.global_batch_size, seed=1)
     feed = Feed(data, RowsTask(), schedule, cut or Cut(1000), Place(engine.rank, engine.world_size))
     optimizer = torch.optim.SGD(model.parameters(), lr=9.0)
@@ -48,7 +49,7 @@ def one_big_batch(count):
     """Gradient and loss of all rows at once, straight from the definition."""
     model, data, task = TwoLayers(), rows(count), RowsTask()
     batch = task.collate(list(data))
-    loss = task.loss_sum(model(**batch.inputs).logits, batch)
+    loss = task.loss_sum(model, batch)
     torch.autograd.backward(loss / batch.weights.sum())
     gradient = torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
     return gradient, float(loss.detach()), float(batch.weights.sum())
@@ -209,3 +210,20 @@ def test_metric_records(tmp_path, monkeypatch):
         "perf/padding_share": 1 - tokens / padded,
     }
     assert loop.state.seconds == 2
+
+
+def test_the_engine_is_checked_after_the_first_step_and_the_replicas_now_and_then(tmp_path):
+    loop = make_loop(tmp_path, rows(40), PARALLEL__REPLICA_CHECK_STEPS="2")
+    loop.run(5, Boundary(), lambda _: None)
+    assert loop.engine.checked == ["first step", "replicas", "replicas", "replicas"]
+
+    loop = make_loop(tmp_path, rows(40), PARALLEL__REPLICA_CHECK_STEPS="0")
+    loop.run(5, Boundary(), lambda _: None)
+    assert loop.engine.checked == ["first step", "replicas"]
+
+
+def test_a_step_that_only_lowered_the_loss_scale_is_not_counted(tmp_path, monkeypatch):
+    loop = make_loop(tmp_path, rows(40))
+    monkeypatch.setattr(loop.engine, "update", lambda *_, **__: Update(math.inf, rescaled=True), raising=False)
+    loop.run(2, Boundary(), lambda _: None)
+    assert loop.state.nonfinite_steps == 0

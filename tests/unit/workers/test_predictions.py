@@ -1,11 +1,10 @@
 """Predictions in words, mistakes in order, and the file a user opens."""
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 
 from job.records import PreparedData
-from job.workers.predictions import mistakes, read_predictions, write_predictions
+from job.workers.predictions import mistakes, predictions_table, read_predictions
 
 
 class Rows:
@@ -74,10 +73,9 @@ def test_at_most_twenty_mistakes():
 
 
 @pytest.mark.parametrize("problem", CASES)
-def test_the_parquet_file(tmp_path, problem):
+def test_the_table(problem):
     prepared, found, (labels, predicted, _) = predictions(problem)
-    write_predictions(tmp_path / "predictions.parquet", found, Rows(4), prepared)
-    table = pq.read_table(tmp_path / "predictions.parquet")
+    table = predictions_table(found, Rows(4), prepared)
     assert table.column_names == ["id", "text_sha256", "label", "prediction", "scores"]
     assert table["label"].to_pylist() == labels
     assert table["prediction"].to_pylist() == predicted

@@ -6,8 +6,8 @@ from decimal import Decimal
 import pytest
 
 from job.errors import DataError
-from job.workers.readers.base import Chunk
-from job.workers.rows import SCHEMA, RowMaker
+from job.workers.readers.base import ID_ROLE, Chunk, Role
+from job.workers.rows import SCHEMA, RowMaker, schema_of
 from tests.support.inputs import data_settings
 
 
@@ -86,3 +86,20 @@ def test_an_id_that_is_none_is_placed(value):
 
 def test_half_a_surrogate_pair_is_placed():
     assert "row 12, column 'text': half of a surrogate pair" in refusal({"text": ["fine", "\ud83d"], "label": ["x", "y"]})
+
+
+def test_lists_of_words_and_json_are_kept_as_such():
+    roles = {"id": ID_ROLE, "words": Role("text_column", "words"), "chat": Role("messages_column", "json")}
+    maker = RowMaker("train", data_settings(), roles)
+    given = {"words": [["a", "b"], None], "chat": [[{"role": "user"}], '[{"role": "user"}]']}
+    batch = maker.rows(Chunk(given), "a.jsonl", 1, 0)
+    assert batch.schema == schema_of(roles)
+    assert batch.column("words").to_pylist() == [["a", "b"], None]
+    assert batch.column("chat").to_pylist() == ['[{"role": "user"}]'] * 2
+    texts = maker.rows(Chunk({"words": [[]] * 4, "chat": ["plain", "[no json", 3, None]}), "a.jsonl", 1, 0)
+    assert texts.column("chat").to_pylist() == ['"plain"', '"[no json"', "3", None]
+    with pytest.raises(DataError, match="a number where a list of texts was expected") as caught:
+        maker.rows(Chunk({"words": [3], "chat": [None]}), "a.jsonl", 5, 0)
+    assert "a.jsonl, row 5, column 'text'" in caught.value.message
+    with pytest.raises(DataError, match="type date where a text, a list or an object was expected"):
+        maker.rows(Chunk({"words": [[]], "chat": [date(2026, 1, 1)]}), "a.jsonl", 5, 0)

@@ -41,9 +41,9 @@ def test_every_example_once_in_the_order_of_the_split(monkeypatch, count, world_
     monkeypatch.setattr(scoring, "ROUND_TOKENS", 10)
     model, data = TwoLayers(), rows(count)
     scores = Group(world_size).run(model, Examples(RowsTask(), data, 64))
-    assert scores.logits.dtype == np.float32
-    np.testing.assert_allclose(scores.logits, expected(model, data), rtol=1e-6)
-    assert scores.labels.tolist() == data["label"]
+    assert scores["logits"].dtype == np.float32
+    np.testing.assert_allclose(scores["logits"], expected(model, data), rtol=1e-6)
+    assert scores["labels"].tolist() == data["label"]
 
 
 class Watched(TwoLayers):
@@ -86,7 +86,7 @@ def test_an_example_scored_twice_is_noticed(monkeypatch):
 
 def test_fillers_weigh_nothing():
     data = rows(3)
-    real, filler = batches(RowsTask(), data, [MicroBatch((2, 0)), MicroBatch((1,), filler=True)])
+    real, filler = batches(RowsTask(), data, [MicroBatch((2, 0)), MicroBatch((1,), filler=True)], 0)
     assert real.weights.tolist() == [data[2]["weight"], data[0]["weight"]]
     assert filler.weights.tolist() == [0.0]
     assert filler.labels.tolist() == [data[1]["label"]]

@@ -8,7 +8,7 @@ from job.settings.limits import LimitsSettings
 from job.workers.labels import LabelScheme
 from job.workers.readers.base import Chunk
 from job.workers.rows import SCHEMA, RowMaker
-from job.workers.selection import Count, check_limit, check_selection, select
+from job.workers.selection import Count, check_filled, check_limit, check_selection, select, select_filled
 from job.workers.tables import Source
 from tests.support.inputs import data_settings
 
@@ -79,3 +79,16 @@ def test_a_share_at_the_limit_passes(count, passes):
     else:
         with pytest.raises(DataError, match=r"2 of 10 test examples \(20\.00%\)"):
             check_limit(Count("test", "x", count, 10, ["a"]), "max_leaked_share", limits)
+
+
+def test_rows_with_an_empty_column_are_sorted_out():
+    given = source(["film", " ", None, "good"], [["a"]] * 4)
+    selection = select_filled(given, ["text"])
+    assert selection.kept.tolist() == [0, 3]
+    assert selection.empty.tolist() == [1, 2]
+    check_filled(given, selection, "text", LimitsSettings(max_empty_share=0.5))
+    with pytest.raises(DataError, match=r"2 of 4 eval examples \(50.00%\) have no text; JOB_LIMITS__MAX_EMPTY_SHARE allows"):
+        check_filled(given, selection, "text", LimitsSettings())
+    nothing = source(["", " "], [["a"]] * 2)
+    with pytest.raises(DataError, match="none has text"):
+        check_filled(nothing, select_filled(nothing, ["text"]), "text", LimitsSettings(max_empty_share=1))

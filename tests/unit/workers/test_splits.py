@@ -11,7 +11,7 @@ from job.workers.labels import LabelScheme, recognise
 from job.workers.readers.base import Chunk
 from job.workers.rows import SCHEMA, RowMaker
 from job.workers.selection import select
-from job.workers.splits import draw_stratified, make_splits
+from job.workers.splits import draw_stratified, label_strata, make_splits
 from job.workers.tables import Source
 from tests.support.inputs import data_settings
 
@@ -25,7 +25,8 @@ def source(labels: list, split: str = "train") -> Source:
 def split(labels: list, more: dict[str, list] | None = None, **changes):
     sources = {"train": source(labels)} | {name: source(values, name) for name, values in (more or {}).items()}
     scheme = recognise(sources["train"], data_settings(**changes))
-    return make_splits(sources, {name: select(one, scheme) for name, one in sources.items()}, scheme, data_settings(**changes))
+    selections = {name: select(one, scheme) for name, one in sources.items()}
+    return make_splits(sources, selections, label_strata(sources["train"], scheme), data_settings(**changes))
 
 
 def counts(labels: list, rows) -> list[int]:

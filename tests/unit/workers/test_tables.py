@@ -3,14 +3,14 @@
 import pytest
 
 from job.errors import DataError
-from job.workers.tables import READERS, read_source
+from job.workers.tables import READERS, Reading, read_source
 from tests.support.inputs import as_csv, as_json_lines, data_settings, reviews, write_inputs
 
 
 def read(tmp_path, files: dict[str, bytes], split: str = "train", **changes):
     run_dir = write_inputs(tmp_path / "run", {split: files})
     beats = []
-    return read_source(run_dir, split, data_settings(**changes), tmp_path / "scratch", lambda: beats.append(1)), beats
+    return read_source(run_dir, split, Reading(data_settings(**changes), tmp_path / "scratch"), lambda: beats.append(1)), beats
 
 
 def test_files_are_read_in_the_order_of_the_manifest(tmp_path):
@@ -33,7 +33,7 @@ def test_a_text_folder_is_one_source(tmp_path):
 
 def test_a_data_set_of_the_hub(tmp_path):
     run_dir = write_inputs(tmp_path / "run", {"eval": {"validation.jsonl": as_json_lines(reviews(4))}}, kind="hub")
-    source = read_source(run_dir, "eval", data_settings(), tmp_path / "scratch", lambda: None)
+    source = read_source(run_dir, "eval", Reading(data_settings(), tmp_path / "scratch"), lambda: None)
     assert source.table.num_rows == 4
     assert source.place(3) == "the data set's split 'validation', row 4"
 
@@ -53,4 +53,4 @@ def test_the_table_is_mapped_from_disk(tmp_path):
 
 
 def test_every_format_has_a_reader():
-    assert set(READERS) == {"csv", "tsv", "jsonl", "parquet"}
+    assert set(READERS) == {"csv", "tsv", "jsonl", "parquet", "text"}

@@ -8,9 +8,11 @@ import pytest
 from job.workers.labels import check_labels, recognise
 from job.workers.model import load_tokenizer
 from job.workers.selection import select
-from job.workers.splits import make_splits
-from job.workers.tables import read_source
-from job.workers.tokenization import PAIR_MARK, TokenizerSetup, digest, tokenize_split
+from job.workers.splits import label_strata, make_splits
+from job.workers.tables import Reading, read_source
+from job.workers.tasks.text_classification import LABEL_FEATURES
+from job.workers.text_encoding import PAIR_MARK, TextEncoder, digest
+from job.workers.tokenization import TokenizerSetup, write_split
 from tests.support.inputs import as_json_lines, settings, write_inputs
 
 ROWS = [
@@ -31,12 +33,15 @@ def tokenize(tmp_path, rows=ROWS, max_length=8, **changes):
         tmp_path / "run", {"train": {"a.jsonl": as_json_lines(rows)}, "eval": {"e.jsonl": as_json_lines(rows[:1])}}
     )
     chosen = settings(**changes)
-    sources = {name: read_source(run_dir, name, chosen.data, tmp_path / "scratch", lambda: None) for name in ("train", "eval")}
+    reading = Reading(chosen.data, tmp_path / "scratch")
+    sources = {name: read_source(run_dir, name, reading, lambda: None) for name in ("train", "eval")}
     scheme = recognise(sources["train"], chosen.data)
     check_labels(sources["train"], scheme)
-    splits = make_splits(sources, {name: select(one, scheme) for name, one in sources.items()}, scheme, chosen.data)
+    selections = {name: select(one, scheme) for name, one in sources.items()}
+    splits = make_splits(sources, selections, label_strata(sources["train"], scheme), chosen.data)
     setup = TokenizerSetup(load_tokenizer(chosen, run_dir.input_model), max_length)
-    found = tokenize_split(splits["train"], scheme, setup, tmp_path / "out", lambda: None)
+    encoder = TextEncoder(setup, (LABEL_FEATURES[scheme.problem], scheme.encode))
+    found = write_split(splits["train"], encoder, tmp_path / "out", lambda: None)
     return found, datasets.load_from_disk(str(tmp_path / "out")), setup.tokenizer
 
 

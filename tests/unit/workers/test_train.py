@@ -7,12 +7,13 @@ import torch
 from safetensors.torch import load_file
 
 from job import run_dir as run_dirs
-from job.errors import StopRequested
+from job.errors import SettingsError, StopRequested
 from job.run_dir import RunDir
 from job.settings.train import TrainSettings
-from job.workers import train
+from job.workers import fit, train
 from job.workers.batching import Cut, MicroBatch
-from job.workers.checkpoint import Checkpointer, write_weights
+from job.workers.checkpoint import Checkpointer
+from job.workers.engine.whole import WholeTensors, write_weights
 from job.workers.loop import Parts
 from job.workers.optimizer import make_optimizer
 from job.workers.state import BestMetric, TrainState
@@ -49,8 +50,8 @@ def make(run_dir, tmp_path):
         feed = train.make_feed(rows(40), chosen, RowsTask(), engine)
         parts = Parts(model, optimizer, lambda _: 0.1, RowsTask(), feed)
         metric = BestMetric(best)
-        checkpointer = Checkpointer(run_dir, model, optimizer, metric)
-        return chosen, engine, Trainee(model, Tokenizer(), parts, state or TrainState(), checkpointer, 5, metric)
+        checkpointer = Checkpointer(run_dir, WholeTensors(model, optimizer), engine, metric)
+        return chosen, engine, Trainee(model, Tokenizer(), parts, state or TrainState(), checkpointer, 5, metric, rows(9))
 
     return make
 
@@ -93,11 +94,10 @@ def test_a_checkpoint_is_continued(run_dir, make):
     run_dir.inputs.mkdir()
     folder.rename(run_dir.input_checkpoint)
     assert train.restore(run_dir, trainee.checkpointer, engine).step == 4
-    assert engine.barriers == 1
+    assert engine.barriers > 0
 
 
 def test_training_from_start_to_end(run_dir, make, monkeypatch):
-    monkeypatch.setattr(train, "load_from_disk", lambda path: rows(9) if path.endswith("prepared/eval") else pytest.fail(path))
     run_dirs.write_json(run_dir.attempt, {"number": 3})
     settings, engine, trainee = make(EVAL__EVERY_STEPS="2", TRAIN__LOG_EVERY_STEPS="5", CHECKPOINT__EVERY_STEPS="1000")
     train.train(run_dir, settings, engine, trainee)
@@ -112,14 +112,15 @@ def test_training_from_start_to_end(run_dir, make, monkeypatch):
         (4, True, False),
         (5, False, True),
         (5, True, False),
+        (5, False, False),
     ]
+    assert records[-1]["time/checkpoint_save_s"] > 0
     assert all(record["attempt"] == 3 for record in records)
     assert records[0]["epoch"] == pytest.approx(2 / 3)
     assert trainee.checkpointer.best.exists()
 
 
 def test_a_stop_right_after_continuing_writes_no_second_checkpoint(run_dir, make, monkeypatch):
-    monkeypatch.setattr(train, "load_from_disk", lambda _: rows(9))
     run_dirs.write_json(run_dir.attempt, {"number": 2})
     settings, engine, trainee = make(TrainState(step=2), EVAL__EVERY_STEPS="100")
     run_dir.stop.touch()
@@ -135,16 +136,18 @@ def test_the_published_model_is_the_best_or_the_last(run_dir, make, best, best_s
     write_weights(better, trainee.checkpointer.best)
     expected = (better if best_step > 0 else trainee.model).first.weight.clone()
     (run_dir.model / "left over").mkdir(parents=True)
-    train.publishable(run_dir, settings, trainee)
+    train.publishable(run_dir, engine, settings, trainee)
     assert sorted(path.name for path in run_dir.model.iterdir()) == ["model.safetensors", "tokenizer.json"]
     assert torch.equal(load_file(run_dir.model / "model.safetensors")["first.weight"], expected)
 
-    record = train.describe(engine, settings, trainee)
+    choice = fit.choose(fit.ModelSize(10, 10, 1, 1), fit.Place(1, 10**9, "fp32"), settings)
+    record = train.describe(engine, settings, trainee, choice)
     assert (record.step, record.best_step, record.best_metric) == (5, 3 if best_step > 0 else 5, best or "none")
     assert record.epoch == pytest.approx(5 / 3)
     assert record.num_parameters == sum(parameter.numel() for parameter in trainee.model.parameters())
     assert (record.num_trained_parameters, record.published) == (record.num_parameters, "model")
     assert record.engine["wrapped_class"] == "Published"
+    assert record.engine["choice"]["mode"] == "single"
 
 
 def test_fillers_of_a_plan_reach_the_model_with_no_weight(make):
@@ -152,3 +155,18 @@ def test_fillers_of_a_plan_reach_the_model_with_no_weight(make):
     batch = next(iter(train.make_feed(rows(1), make()[0], RowsTask(), OneRank(1, 2))[0].batches))
     assert batch.weights.tolist() == [0.0]
     assert MicroBatch((0,), filler=True).filler
+
+
+def test_the_engine_is_chosen_from_the_model_s_size(run_dir, tmp_path, caplog):
+    tiny.write_model(run_dir.input_model)
+    with caplog.at_level("INFO"):
+        choice = train.choose_engine(run_dir, tiny.settings(tmp_path))
+    assert (choice.mode, choice.micro_batch_tokens) == ("single", 16384)
+    assert "Engine single on 1 process(es)" in caplog.text
+
+
+def test_more_processes_than_examples_of_a_step(run_dir, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "17")
+    with pytest.raises(SettingsError, match=r"JOB_TRAIN__GLOBAL_BATCH_SIZE.*17") as caught:
+        train.choose_engine(run_dir, tiny.settings(tmp_path))
+    assert "17 or more" in caught.value.hint

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from job.errors import SettingsError
-from job.workers.weights import _notes, _refuse_gaps, _renamed
+from job.workers.weights import Head, _notes, _refuse_gaps, _renamed
 
 MODEL = SimpleNamespace(base_model_prefix="bert")
 
@@ -22,11 +22,11 @@ def test_the_body_may_not():
 
 
 def test_what_is_new_replaced_or_left_out_is_said():
-    new, replaced, left = _notes({"score.weight"}, {"score.bias": ((5,), (2,))}, {f"lm.{at}" for at in range(9)})
+    new, replaced, left = _notes(Head(), {"score.weight"}, {"score.bias": ((5,), (2,))}, {f"lm.{at}" for at in range(9)})
     assert new == "The classification head is new and starts from random weights: score.weight."
     assert "score.bias [5] → [2]" in replaced
     assert left == "Not used from the checkpoint: lm.0, lm.1, lm.2, lm.3, lm.4, lm.5 and 3 more."
-    assert _notes(set(), {}, set()) == []
+    assert _notes(Head(), set(), {}, set()) == []
 
 
 def test_new_names_of_a_kept_head_are_said():

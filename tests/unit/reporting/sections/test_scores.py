@@ -43,3 +43,16 @@ def test_empty_bins_are_no_points():
 def test_no_evaluation_is_no_scores():
     shown = scores.scores(ReportBundle("x"))
     assert not any((shown["all"], shown["matrix"], shown["confusions"], shown["classes"], shown["calibration"], shown["mistakes"]))
+
+
+def test_a_task_without_a_constant_answer_has_no_column_for_it():
+    shown = ReportBundle("x", evaluation={"metrics": {"loss": 1.5}, "baselines": {"untrained": {"loss": 3.0}}})
+    table = scores.all_metrics(shown)
+    assert (table.columns, table.rows) == (("Metric", "This model", "Untrained"), [("loss", "1.500", "3.000")])
+
+
+def test_samples_of_the_published_model_come_first_then_the_newest():
+    sample = [{"title": "Prompt 1", "text": "a → b"}]
+    records = [{"step": 2, "eval/loss": 1, "samples": sample}, {"step": 4, "eval/loss": 1, "samples": sample}, {"step": 5}]
+    found = scores.samples(ReportBundle("x", evaluation={"samples": sample}, metrics=records))
+    assert [heading for heading, _ in found] == ["The published model", "After step 4", "After step 2"]

@@ -6,7 +6,7 @@ import sklearn.metrics as sk
 from scipy import stats
 
 from job.settings.evaluation import EvalSettings
-from job.workers.metrics.interval import main_interval
+from job.workers.metrics.interval import main_interval, ratio_interval
 
 
 def settings(samples=4000, confidence=0.9):
@@ -59,3 +59,13 @@ def test_the_seed_decides():
 def test_no_positive_at_all_is_zero_not_nan():
     found = main_interval("multi_label", -np.ones((9, 2)), np.zeros((9, 2)), settings(100), 1)
     assert (found["value"], found["low"], found["high"]) == (0.0, 0.0, 0.0)
+
+
+def test_a_ratio_of_sums_agrees_with_index_draws():
+    draw = np.random.default_rng(2)
+    tokens = draw.integers(1, 50, 200)
+    losses = tokens * draw.normal(3, 0.5, 200)
+    found = ratio_interval("loss", (losses, tokens), settings(), 1)
+    assert found["value"] == pytest.approx(losses.sum() / tokens.sum())
+    expected = plainly(lambda at: losses[at].sum() / tokens[at].sum(), 200)
+    assert [found["low"], found["high"]] == pytest.approx(expected, abs=0.01)

@@ -13,7 +13,7 @@ HEADERLESS = {"header": False, "column_names": ("text", "label")}
 def read(tmp_path, content: str | bytes, delimiter: str = ",", **changes):
     path = tmp_path / "a.csv"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    chunks = read_delimited(DataFile(path, "a.csv"), data_settings(**changes), delimiter)
+    chunks = read_delimited(DataFile(path, "a.csv"), data_settings(**changes), delimiter=delimiter)
     return [row for chunk in chunks for row in zip(chunk.values["text"], chunk.values["label"], strict=True)]
 
 
@@ -59,14 +59,14 @@ def test_blank_lines_and_a_missing_last_line_end_are_no_rows(tmp_path, quoting):
 def test_the_delimiter_of_the_settings_is_stronger(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("text;label\na,b;L\n")
-    (chunk,) = read_delimited(DataFile(path, "a.csv"), data_settings(delimiter=";"), ",")
+    (chunk,) = read_delimited(DataFile(path, "a.csv"), data_settings(delimiter=";"), delimiter=",")
     assert chunk.values == {"text": ["a,b"], "label": ["L"]}
 
 
 def test_chunks_are_bounded(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("text,label\n" + "a,L\n" * (CHUNK_ROWS + 1))
-    lengths = [len(chunk) for chunk in read_delimited(DataFile(path, "a.csv"), data_settings(), ",")]
+    lengths = [len(chunk) for chunk in read_delimited(DataFile(path, "a.csv"), data_settings(), delimiter=",")]
     assert lengths == [CHUNK_ROWS, 1]
 
 

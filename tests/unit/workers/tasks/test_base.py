@@ -6,8 +6,11 @@ from job.workers.tasks.base import Batch
 
 
 def test_a_batch_moves_with_all_its_tensors():
-    batch = Batch({"input_ids": torch.ones(2, 3), "attention_mask": torch.ones(2, 3)}, torch.zeros(2), torch.ones(2))
+    inputs = {"input_ids": torch.ones(2, 3), "attention_mask": torch.ones(2, 3)}
+    batch = Batch(inputs, torch.zeros(2), torch.ones(2), {"reference": torch.ones(2)})
     moved = batch.to(torch.device("meta"))
     assert set(moved.inputs) == {"input_ids", "attention_mask"}
-    assert {tensor.device.type for tensor in (*moved.inputs.values(), moved.labels, moved.weights)} == {"meta"}
+    assert {tensor.device.type for tensor in (*moved.inputs.values(), *moved.extras.values(), moved.labels, moved.weights)} == {
+        "meta"
+    }
     assert batch.labels.device.type == "cpu"

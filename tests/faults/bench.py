@@ -1,0 +1,149 @@
+"""Real runs to disturb: a small model, two gloo ranks, a local store; started, watched and killed from outside."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from job.cluster import launch
+from tests.support import jobs, tiny
+
+NAME = "tiny"
+CANARY = "canary7f3aSecret"
+"""In every secret of a run's environment; no byte that is stored or logged may hold it."""
+SAVE_EVERY = 20
+TIMEOUT_S = 300.0
+STEPS = {
+    "TRAIN__MAX_STEPS": "240",
+    "TRAIN__LOG_EVERY_STEPS": "1",
+    "CHECKPOINT__EVERY_STEPS": str(SAVE_EVERY),
+    "PARALLEL__WORKERS_PER_NODE": "2",
+    # A kill may come before every commit; here the starts are counted by the driver.
+    "LIMITS__MAX_FRUITLESS_ATTEMPTS": "0",
+}
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Model and data that all runs of a session share."""
+
+    folder: Path
+
+    @classmethod
+    def make(cls, folder: Path) -> Inputs:
+        tiny.write_model(folder / "model")
+        tiny.write_csv(folder / "train.csv", tiny.sentences(300))
+        return cls(folder)
+
+
+@dataclass
+class Subject:
+    """One run, over as many starts as it takes.  ``place`` is its machine: another place has another run directory."""
+
+    inputs: Inputs
+    folder: Path
+    changes: Mapping[str, str] = field(default_factory=dict)
+    starts: int = 0
+
+    @property
+    def store(self) -> Path:
+        return self.folder / "store"
+
+    def run_dir(self, place: str = "here") -> Path:
+        return self.folder / place / NAME
+
+    def log(self, number: int | None = None) -> Path:
+        return self.folder / f"log-{number or self.starts}"
+
+    def environ(self, place: str = "here") -> dict[str, str]:
+        chosen = {name: value for name, value in {**STEPS, **self.changes}.items() if value}
+        settings = tiny.environ(self.inputs.folder, RUN__DIR=str(self.folder / place), OUTPUT__URI=str(self.store), **chosen)
+        return {**settings, "AWS_SECRET_ACCESS_KEY": CANARY, "HF_TOKEN": CANARY}
+
+    def start(self, place: str = "here", *, fault: str = "") -> subprocess.Popen[bytes]:
+        """Start the job; ``fault`` names a failpoint of `tests.faults.node`."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.starts += 1
+        if not fault:
+            return jobs.start(self.environ(place), self.log())
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("JOB_")}
+        environ = {**clean, "PYTHONPATH": str(jobs.ROOT), **self.environ(place), "FAULT": fault}
+        with self.log().open("wb") as output:
+            command = [sys.executable, "-m", "tests.faults.node", "run"]
+            return subprocess.Popen(command, env=environ, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+
+    def finish(self, place: str = "here") -> int:
+        """Start, and wait for the end; the exit code."""
+        return wait(self.start(place))
+
+    def entries(self) -> list[dict[str, Any]]:
+        return jobs.log_entries(self.store, NAME)
+
+    def committed_steps(self) -> list[int]:
+        return [entry["fields"]["step"] for entry in self.entries() if entry["kind"] == "committed"]
+
+    def weights(self) -> str:
+        """sha256 of the published weights."""
+        return hashlib.sha256((jobs.published(self.store, NAME) / "model.safetensors").read_bytes()).hexdigest()
+
+    def last_step(self, place: str = "here") -> int:
+        """The last step that this place's record of metrics shows; 0 before the first."""
+        with contextlib.suppress(FileNotFoundError):
+            lines = (self.run_dir(place) / "metrics.jsonl").read_bytes().splitlines()
+            steps = [found for line in lines if (found := _step(line)) is not None]
+            return max(steps, default=0)
+        return 0
+
+    def local_bytes(self) -> int:
+        """What the run's places hold now, without the store."""
+        total = 0
+        for path in self.folder.rglob("*"):
+            with contextlib.suppress(FileNotFoundError):
+                if path.is_file() and self.store not in path.parents:
+                    total += path.stat().st_size
+        return total
+
+    def workers(self, place: str = "here") -> list[int]:
+        return launch.workers_of(self.run_dir(place))
+
+
+def _step(line: bytes) -> int | None:
+    import json
+
+    with contextlib.suppress(ValueError):
+        return int(json.loads(line)["step"])
+    return None  # the last line of a file that is being written
+
+
+def wait(process: subprocess.Popen[bytes]) -> int:
+    try:
+        return process.wait(TIMEOUT_S)
+    finally:
+        process.kill()
+
+
+def wait_for_any(conditions: Any, process: subprocess.Popen[bytes]) -> bool:
+    """Wait until the condition holds (true) or the process ended (false)."""
+    end = time.monotonic() + TIMEOUT_S
+    while process.poll() is None:
+        if conditions():
+            return True
+        assert time.monotonic() < end, "timed out"
+        time.sleep(0.02)
+    return False
+
+
+def send(pids: list[int], number: signal.Signals) -> None:
+    """Signal processes; those that are gone by now do not matter."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)

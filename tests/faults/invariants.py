@@ -1,0 +1,85 @@
+"""What must hold after every fault, checked from outside: plain files, JSON and sha256, none of the job's own code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.faults.bench import CANARY, NAME, SAVE_EVERY, Subject
+
+
+def check(subject: Subject) -> list[str]:
+    """Every violation, in words; empty when all is well."""
+    log = sorted((subject.store / NAME / "log").glob("*.json"))
+    entries = [json.loads(path.read_bytes()) for path in log]
+    return [
+        *_numbers(log, entries),
+        *_payloads(subject.store, entries),
+        *_lineage(entries),
+        *_secrets(subject.folder),
+    ]
+
+
+def check_distance(subject: Subject, trained: int) -> list[str]:
+    """Behind what was trained, the newest commit is at most one checkpoint uploading, one staged, and one not yet due: three intervals.
+
+    The steps here take milliseconds, so that uploads are always behind; training has to wait for them.
+    """
+    committed = max(subject.committed_steps(), default=0)
+    late = trained - committed > 3 * SAVE_EVERY
+    return [f"step {trained} was trained and the newest commit is of step {committed}"] if late else []
+
+
+def _numbers(log: list[Path], entries: list[dict[str, Any]]) -> list[str]:
+    wanted = [f"{number:010d}.json" for number in range(1, len(log) + 1)]
+    if [path.name for path in log] != wanted or [entry["number"] for entry in entries] != list(range(1, len(log) + 1)):
+        return [f"the log is not numbered without gaps: {[path.name for path in log]}"]
+    return []
+
+
+def _payloads(store: Path, entries: list[dict[str, Any]]) -> list[str]:
+    """Whatever is committed or published, and not announced as deleted, is whole to the byte."""
+    deleted = {manifest for entry in entries if entry["kind"] == "deleted" for manifest in entry["fields"]["manifests"]}
+    problems = []
+    for entry in entries:
+        if entry["kind"] not in ("committed", "published") or entry["fields"]["manifest"] in deleted:
+            continue
+        path = store / entry["fields"]["manifest"]
+        where = f"{entry['kind']} step {entry['fields']['step']} (entry {entry['number']})"
+        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != entry["fields"]["manifest_sha256"]:
+            problems.append(f"{where}: its manifest is gone or another")
+            continue
+        for file in json.loads(path.read_bytes())["files"]:
+            content = path.parent / file["path"]
+            if not content.is_file() or hashlib.sha256(content.read_bytes()).hexdigest() != file["sha256"]:
+                problems.append(f"{where}: {file['path']} is gone or another")
+    return problems
+
+
+def _lineage(entries: list[dict[str, Any]]) -> list[str]:
+    """One history: steps only grow, and only the newest attempt writes."""
+    problems, step, owner = [], 0, ""
+    for entry in entries:
+        if entry["kind"] == "started":
+            owner = entry["nonce"]
+        elif entry["nonce"] != owner:
+            problems.append(f"entry {entry['number']} ({entry['kind']}) is of an attempt that had lost the run")
+        if entry["kind"] == "committed":
+            if entry["fields"]["step"] <= step:
+                problems.append(f"entry {entry['number']} commits step {entry['fields']['step']} after step {step}")
+            step = max(step, entry["fields"]["step"])
+    kinds = [entry["kind"] for entry in entries]
+    return problems + [f"more than one entry {kind!r}" for kind in ("published", "complete") if kinds.count(kind) > 1]
+
+
+def _secrets(folder: Path) -> list[str]:
+    found = []
+    for path in folder.rglob("*"):
+        try:
+            if path.is_file() and CANARY.encode() in path.read_bytes():
+                found.append(f"a secret stands in {path.relative_to(folder)}")
+        except FileNotFoundError:
+            continue
+    return found

@@ -1,0 +1,58 @@
+"""The node process with failpoints at the store: ``FAULT=<number>:before|after`` kills it at its n-th change of the store.
+
+``FAULT=count:<file>`` kills nothing and leaves the number of changes in a file.  The job has no hook for this: the store's
+methods are wrapped here, and only here.
+"""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from job.storage.local import LocalStore
+
+CHANGES = ("write_file", "write_bytes", "put_if_absent", "delete")
+
+
+def arm(fault: str) -> None:
+    """Wrap the store's changes."""
+    number, _, moment = fault.partition(":")
+    counter = itertools.count(1)
+    made = [0]
+    for name in CHANGES:
+        setattr(LocalStore, name, _wrapped(getattr(LocalStore, name), counter, made, (number, moment)))
+    if number == "count":
+        real_exit = os._exit
+
+        def leave_count(code: int) -> None:
+            Path(moment).write_text(str(made[0]))
+            real_exit(code)
+
+        os._exit = leave_count  # type: ignore[assignment]
+        atexit.register(lambda: Path(moment).write_text(str(made[0])))
+
+
+def _wrapped(real: Callable[..., Any], counter: Any, made: list[int], fault: tuple[str, str]) -> Callable[..., Any]:
+    def change(*arguments: Any) -> Any:
+        made[0] = next(counter)
+        here = str(made[0]) == fault[0]
+        if here and fault[1] == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = real(*arguments)
+        if here and fault[1] == "after":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    return change
+
+
+if __name__ == "__main__":
+    from job import __main__ as entry
+
+    arm(os.environ.pop("FAULT"))
+    entry.console()
