@@ -26,10 +26,12 @@ from job.settings.secret_values import secret_values
 from job.stages import ending
 from job.stages.context import RunContext
 from job.stages.evaluate import evaluate
+from job.stages.feasibility import check_method
 from job.stages.fetch import fetch
 from job.stages.logs import AttemptLogs
 from job.stages.prepare import prepare
 from job.stages.publish import publish
+from job.stages.share import share, share_again
 from job.stages.start import gather, start_attempt
 from job.stages.train import train
 
@@ -89,6 +91,7 @@ def _run(settings: Settings, start: Start, scene: ending.Scene) -> int:
     run_dir.clear_temporary()
     run_dirs.require_room(run_dir.root, settings.limits.min_free_bytes)
     shape = topology.resolve(settings.parallel, topology.available_cores(), topology.visible_gpus(start.environ), start.place)
+    check_method(settings, shape.device)
     crew = Crew(run_dir, shape, start.stop, start.environ, settings.limits.stall_timeout_s, settings.run.grace_s)
     run_dirs.write_json(run_dir.settings, resolved.dump(settings))
     attempt = None
@@ -98,8 +101,9 @@ def _run(settings: Settings, start: Start, scene: ending.Scene) -> int:
             scene.group, crew = group, replace(crew, group=group)
             attempt = start_attempt(settings, crew)
     if attempt is None:
-        logger.info("run %s is complete already; nothing to do", settings.run.name)
         ending.finish(scene)
+        if start.place.node_rank > 0 or not share_again(settings, run_dir, start.stop):
+            logger.info("run %s is complete already; nothing to do", settings.run.name)
         return COMPLETE
     scene.attempt, scene.logs = attempt, AttemptLogs(run_dir)
     logs.add_context(attempt=attempt.number, node=shape.node_rank)
@@ -109,6 +113,7 @@ def _run(settings: Settings, start: Start, scene: ending.Scene) -> int:
         published = _stages(context, scene)
     ending.finish(scene)
     if published is not None:
+        share(context)
         with contextlib.suppress(OSError):  # nobody may be listening any more; the run is complete all the same
             sys.stdout.write(summary.render(published, run_dir.report))
             sys.stdout.flush()

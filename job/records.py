@@ -94,6 +94,10 @@ class TrainResult(Record):
     num_parameters: int
     engine: dict[str, Any] = field(default_factory=dict)
     """What ran: kind, wrapped class, world size, device, precision, threads."""
+    num_trained_parameters: int = 0
+    """Those of the parameters that training changed."""
+    published: str = "model"
+    """What lies in ``model/``: ``model``, ``adapter``, ``merged`` or ``both``."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,8 @@ class EvalReport(Record):
     metrics: dict[str, Any]
     interval: dict[str, Any]
     baselines: dict[str, dict[str, Any]]
+    merge: dict[str, Any] = field(default_factory=dict)
+    """Of a merged model: how far its outputs are from those of its adapter on the base (`job.workers.tuning.merging`)."""
     pipeline_tag: str = "text-classification"
     """The Hub's name of what the model does."""
     usage: str = ""

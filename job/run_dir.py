@@ -4,11 +4,12 @@ The run directory is where the node process (no torch) and the worker programs (
 
     settings.json                resolved settings, secrets masked
     inputs/model/                model and tokenizer as fetched        inputs/data/{train,eval,test}/   data as fetched
-    inputs/checkpoint/           the checkpoint to continue from, verified
+    inputs/checkpoint/           the checkpoint to continue from, verified     inputs/adapter/   the adapter to start from
     prepared/                    tokenized Arrow, tokenizer, ledger.json
     checkpoints/step-0000000120/ a finished checkpoint waiting for upload (written as .tmp-*, then renamed)
     model/                       the model as it will be published     evaluation/   its scores and predictions
     report/                      report.html, README.md (model card), metrics.json ...
+    adapter/                     the adapter of a model that is published merged
     markers/<stage>.json         a stage's completion record
     outcomes/<program>-<rank>.json  why a worker ended                 heartbeats/<program>-<rank>  touched on progress
     metrics.jsonl                the run's metrics so far              stop         the stop request
@@ -131,11 +132,13 @@ class RunDir:
     settings = _Below("settings.json")
     inputs = _Below("inputs")
     input_model = _Below("inputs", "model")
+    input_adapter = _Below("inputs", "adapter")
     input_checkpoint = _Below("inputs", "checkpoint")
     prepared = _Below("prepared")
     ledger = _Below("prepared", "ledger.json")
     checkpoints = _Below("checkpoints")
     model = _Below("model")
+    adapter = _Below("adapter")
     evaluation = _Below("evaluation")
     report = _Below("report")
     metrics = _Below("metrics.jsonl")

@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from job.reporting.bundle import ReportBundle
 from job.reporting.report import TEMPLATES
+from job.reporting.sections import tuning
 from job.reporting.sections.data import data
 from job.reporting.sections.headline import facts, headline, metric_name
 from job.reporting.sections.scores import all_metrics, classes
@@ -53,6 +54,7 @@ PLACEHOLDER = "path/or/hub-name/of/this/model"
 def render(bundle: ReportBundle) -> str:
     """The card as Markdown with its YAML header; parts that the bundle does not have are left out."""
     shown = bundle.masked()
+    placeholder = (shown.settings.get("output") or {}).get("hub_repo") or PLACEHOLDER
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
@@ -73,8 +75,10 @@ def render(bundle: ReportBundle) -> str:
         majority="majority" in shown.evaluation.get("baselines", {"majority": {}}),
         classes=classes(shown.evaluation.get("metrics", {})),
         versions=shown.versions,
-        placeholder=PLACEHOLDER,
-        usage=str(shown.evaluation.get("usage", "")).replace("{model}", PLACEHOLDER),
+        placeholder=placeholder,
+        adapter=tuning.adapter(shown),
+        merge=tuning.merge(shown),
+        usage=str(shown.evaluation.get("usage", "")).replace("{model}", placeholder),
         example=_example(shown),
     )
     return str(ModelCard(f"---\n{header(shown).to_yaml()}\n---\n\n{body}"))
@@ -88,14 +92,13 @@ def header(bundle: ReportBundle) -> ModelCardData:
         datasets=sorted({name for role, source in bundle.sources.items() if role != "model" and (name := hub_name(source))})
         or None,
         eval_results=results or None,
-        library_name="transformers",
+        base_model_relation=tuning.relation(bundle) if base_model(bundle) else None,
+        library_name="peft" if bundle.train.get("published") == "adapter" else "transformers",
         license="unknown",
         metrics=sorted({str(one.metric_type) for one in results}) or None,
         model_name=bundle.name if results else None,
         pipeline_tag=pipeline_tag(bundle),
-        tags=list(
-            dict.fromkeys([pipeline_tag(bundle), bundle.problem.replace("_", "-")] if bundle.problem else [pipeline_tag(bundle)])
-        ),
+        tags=_tags(bundle),
     )
 
 
@@ -125,6 +128,11 @@ def eval_results(bundle: ReportBundle) -> list[EvalResult]:
 def pipeline_tag(bundle: ReportBundle) -> str:
     """The Hub's name of what the model does."""
     return str(bundle.evaluation.get("pipeline_tag") or CLASSIFICATION)
+
+
+def _tags(bundle: ReportBundle) -> list[str]:
+    problem = [bundle.problem.replace("_", "-")] if bundle.problem else []
+    return list(dict.fromkeys([pipeline_tag(bundle), *problem, *tuning.tags(bundle)]))
 
 
 def hub_name(source: dict[str, Any]) -> str:

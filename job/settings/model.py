@@ -18,6 +18,9 @@ class ModelSettings(Group):
     revision: NonEmpty | None = None
     """Branch, tag or commit on the Hub. Resolved to a commit sha, which is recorded. Default: the main branch."""
 
+    base_uri: Uri | None = None
+    """For an adapter in `JOB_MODEL__URI`: where its base model lies. Default: the place that the adapter itself names."""
+
     hub_token: SecretStr | None = None
     """Token for the Hub, stronger than `HF_TOKEN`. Best given as `JOB_MODEL__HUB_TOKEN_FILE`."""
 

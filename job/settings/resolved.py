@@ -15,7 +15,7 @@ _NO_EFFECT = {
     "train": {"log_every_steps", "data_workers"},
     "eval": {"bootstrap_samples", "confidence", "micro_batch_tokens"},
 }
-_PLACES = {"model": {"uri", "revision"}, "data": {"train_uri", "eval_uri", "test_uri"}}
+_PLACES = {"model": {"uri", "revision", "base_uri"}, "data": {"train_uri", "eval_uri", "test_uri"}}
 """Where the inputs lie does not decide the result; what they hold does, which the prepared data's own hash covers."""
 
 

@@ -14,6 +14,7 @@ from job import run_dir as run_dirs
 from job.errors import DataError, DeniedError, JobError, SettingsError
 from job.records import FetchedInputs, InputSource
 from job.settings import resolved
+from job.stages import base_model
 from job.stages.agreement import agree_on_inputs
 from job.stages.context import RunContext, digest
 from job.storage import hub, snapshot, transfer, uri
@@ -48,7 +49,7 @@ def fetch(context: RunContext) -> FetchedInputs:
 
 def _sources(context: RunContext, pinned: Mapping[str, Any]) -> dict[str, InputSource]:
     """Model and data, fetched; from the Hub at the pinned commits."""
-    sources = {"model": _model(context, pinned.get("model", {}))}
+    sources = _models(context, pinned)
     for split in SPLITS:
         uris = getattr(context.settings.data, f"{split}_uri")
         if uris:
@@ -68,29 +69,83 @@ def _checkpoint(context: RunContext) -> ResumePoint | None:
     return found
 
 
-def _model(context: RunContext, pinned: Mapping[str, Any]) -> InputSource:
-    settings = context.settings.model
-    place = uri.parse(settings.uri)
-    revision = settings.revision or place.revision or None
+def _models(context: RunContext, pinned: Mapping[str, Any]) -> dict[str, InputSource]:
+    """``model``, and where ``JOB_MODEL__URI`` is an adapter, ``adapter`` and as ``model`` the base that it belongs to."""
+    settings, run_dir = context.settings.model, context.run_dir
+    # Whatever it was at a former start of this run it will be again: so the base, which may be large, stays where it is.
+    first = run_dir.input_adapter if run_dir.input_adapter.is_dir() else run_dir.input_model
     files = snapshot.MODEL_CONFIG_FILES if settings.from_config else snapshot.MODEL_FILES
-    request = digest([settings.uri, revision, files])
+    role = "adapter" if "adapter" in pinned else "model"
+    asked = _Model("JOB_MODEL__URI", settings.uri, settings.revision, files, pinned.get(role, {}))
+    found = _model(context, asked, first)
+    if base_model.is_adapter(first):
+        _move(first, run_dir.input_adapter)
+        return {"adapter": found, "model": _base(context, pinned.get("model", {}))}
+    if settings.base_uri is not None:
+        raise SettingsError(
+            "JOB_MODEL__BASE_URI is given, and JOB_MODEL__URI holds a whole model, not an adapter.", "Leave one of the two out."
+        )
+    _move(first, run_dir.input_model)
+    return {"model": found}
+
+
+def _base(context: RunContext, pinned: Mapping[str, Any]) -> InputSource:
+    """The model that the fetched adapter is put on."""
+    given, folder = context.settings.model.base_uri, context.run_dir.input_model
+    if given is not None:
+        return _model(context, _Model("JOB_MODEL__BASE_URI", given, None, snapshot.BASE_FILES, pinned), folder)
+    place, revision = base_model.recorded_base(context.run_dir.input_adapter)
+    try:
+        return _model(context, _Model("The adapter's base", place, revision, snapshot.BASE_FILES, pinned), folder)
+    except (SettingsError, DataError) as error:
+        raise SettingsError(
+            f"The base model that the adapter in JOB_MODEL__URI names cannot be had. {error.message}",
+            "Give the base's place in JOB_MODEL__BASE_URI.",
+        ) from error
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A model folder that is wanted: the setting that named it, where, which files, and what the run began with."""
+
+    variable: str
+    uri: str
+    revision: str | None
+    files: tuple[str, ...]
+    pinned: Mapping[str, Any]
+
+
+def _model(context: RunContext, asked: _Model, folder: Path) -> InputSource:
+    place = uri.parse(asked.uri)
+    revision = asked.revision or place.revision or None
 
     def get() -> InputSource:
         if place.scheme == "hub":
             if place.repo_type != "model":
-                raise SettingsError("JOB_MODEL__URI names a data set on the Hub.", "Give a model: hf://org/name.")
-            repo = hub.HubRepo("model", place.path, pinned.get("revision") or revision)
-            return hub.download_snapshot(repo, context.run_dir.input_model, _hub_options(context, "JOB_MODEL__URI", files))
-        shutil.rmtree(context.run_dir.input_model, ignore_errors=True)
-        with _named("JOB_MODEL__URI", SettingsError):
-            source = transfer.fetch_uri(settings.uri, context.run_dir.input_model, _options(context), allow=files)
-        snapshot.check_usable("model", [path.name for path in context.run_dir.input_model.iterdir()], files, "JOB_MODEL__URI")
+                raise SettingsError(f"{asked.variable} names a data set on the Hub.", "Give a model: hf://org/name.")
+            repo = hub.HubRepo("model", place.path, asked.pinned.get("revision") or revision)
+            return hub.download_snapshot(repo, folder, _hub_options(context, asked.variable, asked.files))
+        shutil.rmtree(folder, ignore_errors=True)
+        with _named(asked.variable, SettingsError):
+            source = transfer.fetch_uri(asked.uri, folder, _options(context), allow=asked.files)
+        snapshot.check_usable("model", [path.name for path in folder.iterdir()], asked.files, asked.variable)
         return source
 
     if place.scheme != "hub":
-        _marker(context.run_dir.input_model).unlink(missing_ok=True)
+        _marker(folder).unlink(missing_ok=True)
         return get()
-    return _once(Wanted(request, pinned.get("revision", ""), context.run_dir.input_model), get)
+    return _once(Wanted(digest([asked.uri, revision, asked.files]), asked.pinned.get("revision", ""), folder), get)
+
+
+def _move(folder: Path, to: Path) -> None:
+    """Give a fetched folder its place, with the mark of what it is a snapshot of."""
+    if folder == to:
+        return
+    shutil.rmtree(to, ignore_errors=True)
+    _marker(to).unlink(missing_ok=True)
+    folder.rename(to)
+    if _marker(folder).exists():
+        _marker(folder).rename(_marker(to))
 
 
 def _data(context: RunContext, split: str, uris: Sequence[str], pinned: Mapping[str, Any]) -> InputSource:

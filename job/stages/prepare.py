@@ -30,7 +30,9 @@ def prepare(context: RunContext, fetched: FetchedInputs) -> PreparedData:
     prepared = PreparedData.read(record)
     identity = {
         "settings_fingerprint": resolved.fingerprint(settings),
-        "data_fingerprint": digest([prepared.fingerprint, fetched.sources["model"]["sha256"]]),
+        "data_fingerprint": digest(
+            [prepared.fingerprint, *(fetched.sources[role]["sha256"] for role in ("model", "adapter") if role in fetched.sources)]
+        ),
     }
     run_dirs.write_json(run_dir.identity, identity)
     agree_on_data(context, identity["data_fingerprint"], fetched.sources)

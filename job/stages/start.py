@@ -15,6 +15,7 @@ from job.errors import HopelessError, SettingsError, UnusableError
 from job.settings import resolved, root
 from job.settings.root import Settings
 from job.stages.agreement import agree_on_start
+from job.stages.share import check_access
 from job.storage import uri
 from job.storage.commit import Attempt, RunLog
 from job.storage.log import LogEntry
@@ -83,6 +84,7 @@ def _begin(settings: Settings, log: RunLog) -> Attempt | None:
     if _is_complete(settings, entries):
         return None
     _check_hope(settings, entries)
+    check_access(settings)
     if entries:
         logger.info("run %s has %d log entries; taking it over", settings.run.name, len(entries))
     return log.start(
@@ -133,6 +135,7 @@ def _local_inputs(settings: Settings) -> Iterator[tuple[str, Path]]:
     data = settings.data
     given: dict[str, tuple[str, ...]] = {
         "JOB_MODEL__URI": (settings.model.uri,),
+        "JOB_MODEL__BASE_URI": (settings.model.base_uri,) if settings.model.base_uri else (),
         "JOB_DATA__TRAIN_URI": data.train_uri,
         "JOB_DATA__EVAL_URI": data.eval_uri,
         "JOB_DATA__TEST_URI": data.test_uri,

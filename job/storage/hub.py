@@ -1,4 +1,4 @@
-"""The Hugging Face Hub: snapshots in, a folder out.  The only importer of huggingface_hub.
+"""The Hugging Face Hub: a client, and snapshots in (`hub_push`: a folder out).  The only importer of huggingface_hub.
 
 The library is used for the protocol and not for its judgement (as measured: it retries some requests and
 not others, takes a file of the right size for the right file, and answers a failing Hub from its cache):
@@ -25,14 +25,13 @@ from typing import Literal, TypeVar
 from urllib.parse import urlsplit
 
 import httpx2
-from huggingface_hub import HfApi, constants, get_session
+from huggingface_hub import HfApi, constants, get_session, get_token
 from huggingface_hub import errors as hub_errors
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
-from job.errors import SettingsError, UnavailableError, as_job_error
+from job.errors import DeniedError, SettingsError, UnavailableError, as_job_error
 from job.records import InputSource
-from job.run_dir import TEMPORARY_PREFIX
 from job.storage import snapshot
 from job.storage.hub_access import check_endpoint, check_token
 from job.storage.manifest import FileEntry, tree_digest
@@ -40,7 +39,7 @@ from job.storage.refusals import PASSING_STATUS, passing, refusal
 from job.storage.retry import Failure, Retries
 from job.storage.snapshot import DATA_FILES, MODEL_CONFIG_FILES, MODEL_FILES, DamagedFileError, RemoteFile
 
-__all__ = ["DATA_FILES", "MODEL_CONFIG_FILES", "MODEL_FILES", "HubOptions", "HubRepo", "download_snapshot", "push_folder"]
+__all__ = ["DATA_FILES", "MODEL_CONFIG_FILES", "MODEL_FILES", "Hub", "HubOptions", "HubRepo", "download_snapshot"]
 
 REQUEST_TIMEOUT_S = 60.0
 """Longest silence of the server within a request; the library's own default is for ever."""
@@ -95,7 +94,7 @@ def download_snapshot(repo: HubRepo, folder: Path, options: HubOptions) -> Input
         UnavailableError: the Hub failed for longer than ``timeout_s``, or sent a damaged file twice.
         LocalIOError: the disk is full or not writable.
     """
-    hub = _Hub(options)
+    hub = Hub(options)
     sha = hub.resolve(repo)
     pinned = HubRepo(repo.kind, repo.repo_id, sha)
     files = snapshot.wanted(hub.list_files(pinned), options.allow)
@@ -107,29 +106,6 @@ def download_snapshot(repo: HubRepo, folder: Path, options: HubOptions) -> Input
         entries = [hub.fetch(pinned, file, temporary) for file in files]
         shutil.rmtree(temporary / ".cache")  # the library's own bookkeeping
     return InputSource(repo.uri, sha, len(entries), size_bytes, tree_digest(entries))
-
-
-def push_folder(folder: Path, repo_id: str, options: HubOptions) -> str:
-    """Upload a folder to a model repository as one commit; the commit's URL.
-
-    The repository is created, private, if it is not there.  Repeating is safe: files that arrived are not sent again.
-
-    Raises:
-        DeniedError: the token may not write there.
-        UnavailableError: the Hub failed for longer than ``timeout_s``.
-    """
-    hub = _Hub(options)
-    hub.call("Creating the repository on the Hub", lambda api: api.create_repo(repo_id, private=True, exist_ok=True))
-    commit = hub.call(
-        "Uploading to the Hub",
-        lambda api: api.upload_folder(
-            repo_id=repo_id,
-            folder_path=folder,
-            commit_message="Upload fine-tuned model",
-            ignore_patterns=[f"{TEMPORARY_PREFIX}*", f"*/{TEMPORARY_PREFIX}*"],
-        ),
-    )
-    return str(commit.commit_url)
 
 
 class _BusyError(RuntimeError):
@@ -144,7 +120,7 @@ class _CallFailedError(Exception):
         self.failure = failure
 
 
-class _Hub:
+class Hub:
     """One client: calls are retried within the options' patience, and errors come out as ours."""
 
     def __init__(self, options: HubOptions) -> None:
@@ -173,6 +149,15 @@ class _Hub:
         return self._retries.call(
             attempt, lambda error: error.failure if isinstance(error, _CallFailedError) else Failure(as_job_error(error))
         )
+
+    def require_token(self) -> None:
+        """See that there is a token at all.
+
+        Raises:
+            DeniedError: when there is none.
+        """
+        if self._api.token is None and get_token() is None:
+            raise DeniedError(f"{self._variable} needs a Hub token, and there is none.")
 
     def resolve(self, repo: HubRepo) -> str:
         """The commit sha of the repository's revision."""

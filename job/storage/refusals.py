@@ -12,8 +12,8 @@ from email.utils import parsedate_to_datetime
 from job.errors import DataError, DeniedError, JobError, SettingsError, UnavailableError
 from job.storage.retry import Failure
 
-PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 522, 524})
-"""Answers that may be others the next time."""
+PASSING_STATUS = frozenset({408, 412, 425, 429, 500, 502, 503, 504, 520, 522, 524})
+"""Answers that may be others the next time; 412 comes from a branch that moved on between a look at it and a commit to it."""
 
 ASK_FOR_ACCESS = (
     "Give a Hub token that has access in JOB_MODEL__HUB_TOKEN_FILE or HF_TOKEN; for a gated repository, ask for access."

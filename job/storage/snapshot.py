@@ -25,8 +25,11 @@ _TABLES = ("*.parquet", "*.csv", "*.tsv", "*.json", "*.jsonl", "*.txt")
 
 MODEL_CONFIG_FILES = ("*.json", "*.txt", "*.model", "*.jinja")
 """Configuration and tokenizer, at the top of the repository; exports in sub-folders are not ours."""
-MODEL_FILES = (*MODEL_CONFIG_FILES, "model.safetensors", "model-*.safetensors")
-"""The same with the weights under the names transformers loads, whole or in shards, without variants beside them."""
+ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+MODEL_FILES = (*MODEL_CONFIG_FILES, "model.safetensors", "model-*.safetensors", ADAPTER_WEIGHTS)
+"""The same with the weights under the names transformers loads, whole or in shards, without variants beside them; or an adapter's."""
+BASE_FILES = tuple(name for name in MODEL_FILES if name != ADAPTER_WEIGHTS)
+"""A model that an adapter is put on: it may not be an adapter itself."""
 DATA_FILES = ("README.md", *(f"**/{table}{packed}" for table in _TABLES for packed in ("", ".gz", ".zst")))
 """Tables and texts in any folder, and the card, which names the splits."""
 
@@ -101,10 +104,9 @@ def check_usable(kind: str, files: Iterable[str], patterns: Iterable[str], varia
                 "Many older data sets have a converted branch: add @refs/convert/parquet to the name.",
             )
         return
-    if "config.json" not in paths and "adapter_config.json" in paths:
-        raise SettingsError(
-            f"The place in {variable} holds an adapter, not a whole model.", "Merge it into its base model and save that."
-        )
+    if "config.json" not in paths and ADAPTER_CONFIG in paths:
+        _check_adapter(paths, patterns, variable)
+        return
     if "config.json" not in paths:
         raise SettingsError(
             f"The place in {variable} holds no config.json.",
@@ -116,6 +118,20 @@ def check_usable(kind: str, files: Iterable[str], patterns: Iterable[str], varia
             "pickles of pytorch_model.bin can run code when they are opened.",
             "Choose a revision that has them, or load the model where you trust it and save it anew with save_pretrained; "
             "JOB_MODEL__FROM_CONFIG=true starts from random weights.",
+        )
+
+
+def _check_adapter(paths: set[str], patterns: Iterable[str], variable: str) -> None:
+    """Whether the files make an adapter that a run can start from."""
+    if ADAPTER_WEIGHTS not in patterns:
+        raise SettingsError(
+            f"The place in {variable} holds an adapter, where a whole model is needed.",
+            "Give the model that the adapter was made for; JOB_MODEL__FROM_CONFIG goes with whole models only.",
+        )
+    if ADAPTER_WEIGHTS not in paths:
+        raise SettingsError(
+            f"The place in {variable} holds an adapter without {ADAPTER_WEIGHTS}: only safetensors weights are accepted.",
+            "Load it where you trust it, and save it anew with save_pretrained.",
         )
 
 

@@ -1,7 +1,7 @@
 """Checkpoints, to continue from: safetensors and JSON only, so that opening one can run no code.
 
     state.json             progress, versions, fingerprints
-    model.safetensors      weights, fp32
+    model.safetensors      weights that are trained, fp32 (`job.workers.tuning.trained`)
     optimizer*.safetensors AdamW's moments by parameter name: one file, or one of each rank (`job.workers.engine.files`)
     best.safetensors       the best weights so far, when they are not the current ones
     metrics.jsonl          the run's metrics up to this step

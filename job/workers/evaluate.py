@@ -31,6 +31,7 @@ from job.workers.scoring import Examples, read_samples, score
 from job.workers.tasks import make_appraisal, make_task
 from job.workers.tasks.appraisal import Appraisal
 from job.workers.tasks.base import Scores, Task
+from job.workers.tuning import merging, method
 
 logger = logging.getLogger(__name__)
 
@@ -85,19 +86,22 @@ def main(run_dir: RunDir, settings: Settings) -> None:
 
     def start() -> torch.nn.Module:
         torch.manual_seed(settings.run.seed)
-        return subject.task.load_model(str(run_dir.input_model), from_config=settings.model.from_config)
+        found: torch.nn.Module = method.start_model(run_dir, settings, subject.task)
+        return found
 
     beat = Heartbeat(run_dir, "evaluate", engine.rank).beat
     subject = dataclasses.replace(subject, dataset=subject.task.enrich(subject.dataset, start, engine, beat))
     scorer = Scorer(engine, subject)
-    model = subject.appraisal.load_published(run_dir.model)
+    model = published_model(subject)
     scores = scorer(model)
+    merge = compare_merged(engine, subject, model) if engine.is_main else {}
     samples = read_samples(engine, subject.task, model)
     if engine.is_main:
         logger.info("scoring the model as it was before training, for comparison")
     untrained = scorer(start())
     if scores is not None and untrained is not None:
-        write_evaluation(subject, scores, dataclasses.replace(make_report(subject, scores, untrained), samples=samples))
+        report = dataclasses.replace(make_report(subject, scores, untrained), samples=samples, merge=merge)
+        write_evaluation(subject, scores, report)
     engine.barrier()
 
 
@@ -115,6 +119,32 @@ def open_subject(run_dir: RunDir, settings: Settings) -> Subject:
     appraisal = make_appraisal(settings, task)
     appraisal.check_tokenizer(tokenizer, dataset)
     return Subject(run_dir, settings, prepared, task, appraisal, split, dataset)
+
+
+def published_model(subject: Subject) -> torch.nn.Module:
+    """The model as a user will load it: alone, or as an adapter on its base.
+
+    Raises:
+        CrashError: when it does not load whole, or is not what was trained.
+    """
+    if subject.settings.tuning.published == "adapter":
+        found: torch.nn.Module = method.load_adapter(subject.run_dir, subject.run_dir.model, subject.settings, subject.task)
+        return found
+    return subject.appraisal.load_published(subject.run_dir.model)
+
+
+def compare_merged(engine: Engine, subject: Subject, model: torch.nn.Module) -> dict[str, Any]:
+    """Of a merged model: its outputs beside those of its adapter on the base, for some examples; nothing for another model.
+
+    Raises:
+        CrashError: when they are not the same but for rounding.
+    """
+    run_dir, settings, task = subject.run_dir, subject.settings, subject.task
+    if settings.tuning.published not in ("merged", "both"):
+        return {}
+    tuned = method.load_adapter(run_dir, run_dir.adapter, settings, task).to(engine.device)
+    rows = [[row] for row in subject.dataset.select(range(min(merging.NUM_EXAMPLES, len(subject.dataset))))]
+    return merging.difference(model, tuned, (task.collate(row).to(engine.device).inputs for row in rows))
 
 
 def make_report(subject: Subject, scores: Scores, untrained: Scores) -> EvalReport:

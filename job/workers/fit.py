@@ -22,7 +22,9 @@ import torch
 from safetensors import safe_open
 
 from job.cluster import topology
+from job.run_dir import RunDir
 from job.settings.root import Settings
+from job.settings.tuning import DEFAULT_RANK, TuningSettings
 from job.workers.engine.zero_config import BUCKET_ELEMENTS
 
 MODES = ("single", "ddp", "zero1", "zero2", "zero3")
@@ -30,6 +32,8 @@ USABLE_SHARE = 0.85
 """Of a device's memory; the rest is for the libraries, fragmentation and what no formula knows."""
 ACTIVATION_VALUES = 34
 """Values that a transformer layer keeps for the backward pass, per token and unit of width, attention weights not stored."""
+ADAPTED_WIDTHS = 23
+"""Inputs and outputs of a layer's linear maps, in widths: four maps of attention (8), and three of up to four widths (15)."""
 LOGIT_VALUES = 3
 """Values per token and word of the vocabulary: the logits, their softmax, their gradient."""
 GB = 1e9
@@ -158,7 +162,10 @@ def _candidates(settings: Settings, place: Place) -> list[str]:
         return [f"zero{parallel.zero_stage or 2}"]
     if parallel.engine != "auto":
         return [parallel.engine]
-    return ["single"] if place.world_size == 1 else list(MODES[1:])
+    if place.world_size == 1:
+        return ["single"]
+    # DeepSpeed trains all weights or none of a model (`job.settings.tuning.problems`).
+    return list(MODES[1:]) if settings.tuning.method == "full" else ["ddp"]
 
 
 def _sentence(needs: dict[str, dict[str, int]], mode: str, place: Place, *, fits: bool) -> str:
@@ -174,15 +181,11 @@ def _sentence(needs: dict[str, dict[str, int]], mode: str, place: Place, *, fits
     )
 
 
-def measure(folder: Path, task: str) -> ModelSize:
-    """The size of the model in a folder, from its configuration and the headers of its weight files.
-
-    Args:
-        folder: as fetched.
-        task: of the settings; one that predicts words makes logits for every token.
-    """
+def measure(run_dir: RunDir, settings: Settings) -> ModelSize:
+    """The size of the fetched model, from its configuration and the headers of its weight files."""
     from transformers import AutoConfig, AutoModel
 
+    folder = run_dir.input_model
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True).get_text_config()
     files = sorted(folder.glob("*.safetensors"))
     if files:
@@ -190,9 +193,28 @@ def measure(folder: Path, task: str) -> ModelSize:
     else:
         with torch.device("meta"):
             parameters = sum(parameter.numel() for parameter in AutoModel.from_config(config).parameters())
-    vocabulary = 0 if "classification" in task else int(getattr(config, "vocab_size", 0) or 0)
+    # A task that predicts words makes logits for every token.
+    vocabulary = 0 if "classification" in settings.task else int(getattr(config, "vocab_size", 0) or 0)
     layers = int(getattr(config, "num_hidden_layers", 0) or 0)
-    return ModelSize(parameters, parameters, layers, int(getattr(config, "hidden_size", 0) or 0), vocabulary)
+    size = ModelSize(parameters, parameters, layers, int(getattr(config, "hidden_size", 0) or 0), vocabulary)
+    adapter = run_dir.input_adapter / "adapter_model.safetensors"
+    return dataclasses.replace(size, trained=trained(size, settings.tuning, _num_elements(adapter) if adapter.is_file() else 0))
+
+
+def trained(size: ModelSize, tuning: TuningSettings, continued: int = 0) -> int:
+    """Parameters that a method trains, the head left out; of an adapter an upper estimate.
+
+    Args:
+        size: of the whole model.
+        tuning: the method.
+        continued: parameters of the adapter that is trained on; 0 for a new one.
+    """
+    if tuning.method == "full":
+        return size.parameters
+    if tuning.method == "freeze":
+        return size.parameters * min(tuning.train_last_layers or 0, size.layers) // max(size.layers, 1)
+    rank = tuning.lora_rank or DEFAULT_RANK
+    return min(size.parameters, continued or rank * ADAPTED_WIDTHS * size.width * size.layers)
 
 
 def _num_elements(path: Path) -> int:

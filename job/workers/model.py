@@ -55,18 +55,23 @@ def load_config(folder: Path) -> PreTrainedConfig:
         ) from error
 
 
-def load_tokenizer(settings: Settings, folder: Path) -> PreTrainedTokenizerBase:
+def load_tokenizer(settings: Settings, folder: Path, adapter: Path | None = None) -> PreTrainedTokenizerBase:
     """The tokenizer as it will be published: it has a pad token, cuts at the side that the settings name, and states the
     longest input.
 
     A pad token is taken from, in this order: the tokenizer; the model's configuration, which names the token that the model
     was trained to pad with; ``JOB_MODEL__PAD_TOKEN``.
 
+    Args:
+        settings: the run's.
+        folder: the model.
+        adapter: an adapter to start from, whose own tokenizer comes first.
+
     Raises:
         SettingsError: when there is no tokenizer, or none that can be used.
     """
     config = load_config(folder)
-    tokenizer = _read_tokenizer(folder)
+    tokenizer = _read_tokenizer(adapter if adapter and any((adapter / name).is_file() for name in _TOKENIZER_FILES) else folder)
     _drop_preset_lengths(tokenizer)
     _ensure_pad_token(settings, tokenizer, config)
     names = [name for name in tokenizer.model_input_names if name != "token_type_ids" or _has_segments(config)]

@@ -95,7 +95,7 @@ def padding_note(tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def _setup(run_dir: RunDir, settings: Settings) -> TokenizerSetup:
-    tokenizer = load_tokenizer(settings, run_dir.input_model)
+    tokenizer = load_tokenizer(settings, run_dir.input_model, run_dir.input_adapter)
     return TokenizerSetup(tokenizer, max_length(settings, tokenizer, load_config(run_dir.input_model)))
 
 

@@ -7,9 +7,7 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,7 +28,6 @@ from job.workers.batching import OVERHEAD_TOKENS, Cut, Schedule
 from job.workers.boundary import Boundary, StopFile, Work
 from job.workers.checkpoint import Checkpointer, preload
 from job.workers.engine import Engine
-from job.workers.engine.base import num_elements
 from job.workers.engine.group import choose_device, choose_precision
 from job.workers.feed import Feed, Place
 from job.workers.fit import Choice
@@ -41,6 +38,7 @@ from job.workers.scoring import Examples
 from job.workers.state import BestMetric, TrainState
 from job.workers.tasks import accompany, make_task
 from job.workers.tasks.base import Task
+from job.workers.tuning import method
 from job.workers.validation import Validation, best_metric
 
 logger = logging.getLogger(__name__)
@@ -69,9 +67,10 @@ def main(run_dir: RunDir, settings: Settings) -> None:
     trainee = build(run_dir, settings, engine)
     if not trainee.state.done:
         train(run_dir, settings, engine, trainee)
-    publishable(run_dir, engine, trainee, functools.partial(accompany, settings, trainee.parts.task.prepared))
+    result = describe(engine, settings, trainee, choice)  # first: to merge an adapter changes the model
+    publishable(run_dir, engine, settings, trainee)
     if engine.is_main:
-        describe(engine, trainee, choice).write(run_dir.root / "train.json")
+        result.write(run_dir.root / "train.json")
     engine.barrier()
 
 
@@ -90,7 +89,7 @@ def choose_engine(run_dir: RunDir, settings: Settings) -> Choice:
     device = choose_device(settings, place)
     memory = fit.bytes_of(device, topology.local_world_size())
     where = fit.Place(place.world_size, memory, choose_precision(settings, device))
-    choice = fit.choose(fit.measure(run_dir.input_model, settings.task), where, settings)
+    choice = fit.choose(fit.measure(run_dir, settings), where, settings)
     if place.rank == 0:
         logger.info("%s", choice.sentence)
     return choice
@@ -103,7 +102,7 @@ def build(run_dir: RunDir, settings: Settings, engine: Engine) -> Trainee:
     task = make_task(settings, prepared, tokenizer)
     best = best_metric(settings.eval, task)
     torch.manual_seed(settings.run.seed)
-    model = task.load_model(str(run_dir.input_model), from_config=settings.model.from_config)
+    model = method.choose_trained(method.start_model(run_dir, settings, task), settings)
     model.train()
     beat = Heartbeat(run_dir, "train", engine.rank).beat
     splits = {
@@ -190,8 +189,8 @@ def train(run_dir: RunDir, settings: Settings, engine: Engine, trainee: Trainee)
     Loop(engine, settings, parts, state).run(trainee.num_steps, boundary, record)
 
 
-def publishable(run_dir: RunDir, engine: Engine, trainee: Trainee, accompany: Callable[[Path], None] = lambda _: None) -> None:
-    """Write the model folder that is evaluated and published: the best weights, or the last ones, and what ``accompany`` adds."""
+def publishable(run_dir: RunDir, engine: Engine, settings: Settings, trainee: Trainee) -> None:
+    """Write the folder that is evaluated and published: the best weights, or the last ones, and what the task adds."""
     has_best = trainee.best.name is not None and trainee.state.best_step >= 0
     scratch = run_dir.root / f"{TEMPORARY_PREFIX}last.safetensors"
     weights = trainee.checkpointer.tensors.publishable(trainee.checkpointer.best if has_best else None, scratch)
@@ -199,15 +198,17 @@ def publishable(run_dir: RunDir, engine: Engine, trainee: Trainee, accompany: Ca
         return
     folder = run_dir.model.with_name(TEMPORARY_PREFIX + run_dir.model.name)
     shutil.rmtree(folder, ignore_errors=True)
-    trainee.model.save_pretrained(folder, **({} if weights is None else {"state_dict": weights}))
-    trainee.tokenizer.save_pretrained(folder)
-    accompany(folder)
+    method.save(trainee.model, folder, run_dir, settings, weights)
+    for place in (folder, folder / method.ADAPTER):
+        if place.is_dir():
+            trainee.tokenizer.save_pretrained(place)
+    accompany(settings, trainee.parts.task.prepared, folder)
     shutil.rmtree(run_dir.model, ignore_errors=True)
     folder.rename(run_dir.model)
     scratch.unlink(missing_ok=True)
 
 
-def describe(engine: Engine, trainee: Trainee, choice: Choice) -> TrainResult:
+def describe(engine: Engine, settings: Settings, trainee: Trainee, choice: Choice) -> TrainResult:
     """The stage's record."""
     state = trainee.state
     trained = state.best_step if trainee.best.name is not None and state.best_step >= 0 else state.step
@@ -217,8 +218,9 @@ def describe(engine: Engine, trainee: Trainee, choice: Choice) -> TrainResult:
         best_step=trained,
         best_metric=trainee.best.name or "none",
         best_value=state.best_value,
-        num_parameters=sum(num_elements(parameter) for parameter in trainee.model.parameters()),
         engine={**engine.describe(trainee.parts.wrapped), "choice": choice.as_dict()},
+        published=settings.tuning.published,
+        **method.count(trainee.model),
     )
 
 

@@ -134,6 +134,7 @@ def _read(folder: Path, config: PreTrainedConfig, head: Head) -> LoadedModel:
         raise _unbuildable(config, head, error) from error
     mismatched = {key: (tuple(there), tuple(here)) for key, there, here in found["mismatched_keys"]}
     _refuse_gaps(model, found["missing_keys"], mismatched)
+    model.new_parameters = (*sorted(found["missing_keys"]), *sorted(mismatched))
     return LoadedModel(model, tuple(_notes(head, found["missing_keys"], mismatched, found["unexpected_keys"])))
 
 

@@ -19,7 +19,7 @@ def environment(text: str) -> dict[str, str]:
 
 
 def test_the_recipes_are_there():
-    expected = {"distilbert-own-csv", "distilbert-imdb-folder", "distilbert-imdb-csv", "gpt2-tweets"}
+    expected = {"distilbert-own-csv", "distilbert-imdb-folder", "distilbert-imdb-csv", "gpt2-tweets", "lora-distilbert"}
     assert {path.stem for path in RECIPES} >= expected
 
 

@@ -33,7 +33,7 @@ def hub(running_hub: MiniHub) -> MiniHub:
     for part in (running_hub.shelf, running_hub.faults):
         part.__init__()
     running_hub.seen.clear()
-    running_hub.tokens = {TOKEN}
+    running_hub.tokens, running_hub.readers, running_hub.namespaces = {TOKEN}, set(), {"org"}
     return running_hub
 
 

@@ -22,6 +22,18 @@ def _rename(old, new):
     return lambda bench: (bench.folder / old).rename(bench.folder / new)
 
 
+def _adapter(content):
+    """The model's folder becomes an adapter's, with this in its configuration."""
+
+    def spoil(bench):
+        for name in ("config.json", "model.safetensors"):
+            (bench.folder / "model" / name).unlink()
+        (bench.folder / "model/adapter_config.json").write_text(json.dumps(content))
+        (bench.folder / "model/adapter_model.safetensors").write_bytes(b"weights")
+
+    return spoil
+
+
 def _rows(name, rows):
     return lambda bench: tiny.write_csv(bench.folder / name, rows)
 
@@ -45,7 +57,11 @@ AT_ONCE = {
     "an archive for a model": ({"JOB_MODEL__URI": "{folder}/train.csv"}, _as_it_is, 64, "JOB_MODEL__URI: None of the 1 files .* is of a kind that is used", "model.safetensors"),
     "a model of pickles": ({}, _rename("model/model.safetensors", "model/pytorch_model.bin"), 64, "JOB_MODEL__URI holds no model.safetensors: only safetensors", "save_pretrained"),
     "a model without config.json": ({}, _remove("model/config.json"), 64, "JOB_MODEL__URI holds no config.json", "transformers model"),
-    "an adapter": ({}, _rename("model/config.json", "model/adapter_config.json"), 64, "JOB_MODEL__URI holds an adapter", "Merge it"),
+    "an adapter without weights": ({}, _rename("model/config.json", "model/adapter_config.json"), 64, "JOB_MODEL__URI holds an adapter without adapter_model.safetensors", "save_pretrained"),
+    "an adapter that names no base": ({}, _adapter({}), 64, "JOB_MODEL__URI names no base model", "JOB_MODEL__BASE_URI"),
+    "an adapter whose base is gone": ({}, _adapter({"base_model_name_or_path": "/nowhere/base"}), 64, "base model that the adapter in JOB_MODEL__URI names cannot be had", "JOB_MODEL__BASE_URI"),
+    "an adapter on an adapter": ({"JOB_MODEL__BASE_URI": "{folder}/model"}, _adapter({}), 64, "JOB_MODEL__BASE_URI holds an adapter", "the model that the adapter was made for"),
+    "a base for a whole model": ({"JOB_MODEL__BASE_URI": "{folder}/model"}, _as_it_is, 64, "JOB_MODEL__BASE_URI is given, and JOB_MODEL__URI holds a whole model", "Leave one"),
     "a data set for a model": ({"JOB_MODEL__URI": "hf://datasets/org/name"}, _as_it_is, 64, "JOB_MODEL__URI names a data set on the Hub", "hf://org/name"),
     "no training data": ({}, _remove("train.csv"), 65, "JOB_DATA__TRAIN_URI: There is no file at file://.*/train.csv", "Check the location"),
     "no test data": ({"JOB_DATA__TEST_URI": "{folder}/test.csv"}, _as_it_is, 65, "JOB_DATA__TEST_URI: There is no file", "Check the location"),

@@ -25,6 +25,7 @@ OTHER = {
     "JOB_RUN__LOG_FORMAT": "json",
     "JOB_MODEL__URI": "s3://bucket/model",
     "JOB_MODEL__REVISION": "v2",
+    "JOB_MODEL__BASE_URI": "org/base",
     "JOB_MODEL__HUB_TOKEN": "hf_secret",
     "JOB_MODEL__FROM_CONFIG": "true",
     "JOB_MODEL__PAD_TOKEN": "add",
@@ -78,7 +79,17 @@ OTHER = {
     "JOB_DATA__MAX_TRAIN_EXAMPLES": "1000",
     "JOB_DATA__MAX_EVAL_EXAMPLES": "100",
     "JOB_DATA__MAX_TEST_EXAMPLES": "100",
-    "JOB_TUNING__METHOD": "full",
+    "JOB_TUNING__METHOD": "lora",
+    "JOB_TUNING__TRAIN_LAST_LAYERS": "2",
+    "JOB_TUNING__LORA_RANK": "4",
+    "JOB_TUNING__LORA_ALPHA": "32",
+    "JOB_TUNING__LORA_DROPOUT": "0.01",
+    "JOB_TUNING__LORA_TARGETS": "q_lin,v_lin",
+    "JOB_TUNING__LORA_MODULES_TO_SAVE": "embeddings",
+    "JOB_TUNING__LORA_BIAS": "lora_only",
+    "JOB_TUNING__LORA_RSLORA": "true",
+    "JOB_TUNING__LORA_DORA": "true",
+    "JOB_TUNING__PUBLISH": "both",
     "JOB_TRAIN__EPOCHS": "1.5",
     "JOB_TRAIN__MAX_STEPS": "10",
     "JOB_TRAIN__LEARNING_RATE": "2e-5",
@@ -123,6 +134,10 @@ OTHER = {
     "JOB_CHECKPOINT__MAX_FAILED_UPLOADS": "1",
     "JOB_OUTPUT__URI": "s3://bucket/runs",
     "JOB_OUTPUT__FENCE": "off",
+    "JOB_OUTPUT__HUB_REPO": "org/tuned",
+    "JOB_OUTPUT__HUB_PRIVATE": "false",
+    "JOB_OUTPUT__HUB_REVISION": "candidates/first",
+    "JOB_OUTPUT__HUB_TOKEN": "hf_other_secret",
     "JOB_PARALLEL__ENGINE": "ddp",
     "JOB_PARALLEL__ZERO_STAGE": "3",
     "JOB_PARALLEL__OFFLOAD_OPTIMIZER": "true",
@@ -166,6 +181,12 @@ TOGETHER = {
     "JOB_PARALLEL__OFFLOAD_OPTIMIZER": _ZERO3,
     "JOB_PARALLEL__OFFLOAD_PARAMETERS": _ZERO3,
     "JOB_PARALLEL__DEEPSPEED_CONFIG": _ZERO3,
+    "JOB_TUNING__TRAIN_LAST_LAYERS": {"JOB_TUNING__METHOD": "freeze"},
+    **{
+        f"JOB_TUNING__{name}": {"JOB_TUNING__METHOD": "lora"}
+        for name in ("PUBLISH", *(f"LORA_{part}" for part in "RANK ALPHA DROPOUT TARGETS MODULES_TO_SAVE BIAS RSLORA DORA".split()))
+    },
+    **{f"JOB_OUTPUT__HUB_{name}": {"JOB_OUTPUT__HUB_REPO": "org/tuned"} for name in ("REVISION", "TOKEN")},
 }
 """Values that are only valid with another one beside them."""
 

@@ -27,7 +27,7 @@ from tests.support.minihub_faults import Fault, Faults
 from tests.support.minihub_replies import Ask, Reply
 from tests.support.minihub_repos import Files, Repo, Shelf
 
-_REPO_API = re.compile(r"/api/(model|dataset)s/([^/]+/[^/]+)(?:/(revision|tree|preupload|commit)/([^/]+))?")
+_REPO_API = re.compile(r"/api/(model|dataset)s/([^/]+/[^/]+)(?:/(revision|tree|preupload|commit|branch|auth-check)/([^/]+))?")
 _RESOLVE = re.compile(r"/(?:(dataset)s/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
 _FILE = re.compile(r"/files/([0-9a-f]{64})")
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
@@ -49,6 +49,10 @@ class MiniHub:
         self.shelf = Shelf()
         self.faults = Faults()
         self.tokens: set[str] = set()
+        self.readers: set[str] = set()
+        """Tokens that may read only."""
+        self.namespaces: set[str] = {"org"}
+        """Where the tokens that may write, may."""
         self.seen: list[Seen] = []
         self._servers = {name: _Server(self, name) for name in ("hub", "files")}
 
@@ -79,6 +83,8 @@ class MiniHub:
             return self._file(method, match[1], ask)
         if ask.token is not None and ask.token not in self.tokens:
             return replies.refuse(401, message="Invalid credentials in Authorization header")
+        if path == "/api/whoami-v2":
+            return replies.whoami(self.namespaces, "read" if ask.token in self.readers else "write", ask)
         if match := _REPO_API.fullmatch(path):
             return self._repo_api(match, query, ask)
         if match := _RESOLVE.fullmatch(path):
@@ -90,7 +96,7 @@ class MiniHub:
     def _upload(self, path: str, ask: Ask) -> Reply:
         """What a push asks for that concerns no repository yet."""
         if path == "/api/repos/create":
-            return replies.create(self.shelf, ask) if ask.token else replies.refuse(401)
+            return replies.create(self.shelf, ask) if self._may_write(ask.json().get("organization"), ask) else self._not_yours(ask)
         if path == "/api/validate-yaml":
             return replies.answer({"errors": [], "warnings": []})
         if path.endswith(".git/info/lfs/objects/batch"):
@@ -106,11 +112,22 @@ class MiniHub:
         if repo is None:
             return replies.missing_repo(ask)
         action, revision = match[3] or "revision", urllib.parse.unquote(match[4] or "")
+        if action in ("commit", "branch", "auth-check", "preupload") and not self._may_write(match[2].partition("/")[0], ask):
+            return self._not_yours(ask)
         if action == "commit":
             return replies.commit(self.shelf, repo, revision, ask)
         if action == "tree" and query.startswith("from="):
             revision = f"{revision}?{query}"
-        return {"revision": replies.info, "tree": replies.tree, "preupload": replies.preupload}[action](repo, revision, ask)
+        answers = {"revision": replies.info, "tree": replies.tree, "preupload": replies.preupload}
+        answers |= {"branch": replies.branch, "auth-check": lambda *_: replies.answer({})}
+        return answers[action](repo, revision, ask)
+
+    def _may_write(self, namespace: str | None, ask: Ask) -> bool:
+        return ask.token in self.tokens - self.readers and namespace in self.namespaces
+
+    @staticmethod
+    def _not_yours(ask: Ask) -> Reply:
+        return replies.refuse(403 if ask.token else 401, message="You don't have the rights to write here")
 
     def _file(self, method: str, oid: str, ask: Ask) -> Reply:
         """The file server knows no tokens: an address is all it takes."""

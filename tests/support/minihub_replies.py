@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,6 +95,22 @@ def resolve(repo: Repo, revision: str, path: str, ask: Ask) -> Reply:
     return Reply(302, b"", {**headers, **linked})
 
 
+def whoami(namespaces: Iterable[str], role: str, ask: Ask) -> Reply:
+    """The token's user, its organizations, and what the token may."""
+    if ask.token is None:
+        return refuse(401)
+    token = {"displayName": "test", "role": role}
+    orgs = [{"name": name, "roleInOrg": "write"} for name in sorted(namespaces)]
+    return answer({"type": "user", "name": "someone", "orgs": orgs, "auth": {"type": "access_token", "accessToken": token}})
+
+
+def branch(repo: Repo, name: str, _ask: Ask) -> Reply:
+    if name in repo.branches:
+        return refuse(409, message="Reference already exists")
+    repo.branches[name] = repo.branches["main"]
+    return answer({})
+
+
 def create(shelf: Shelf, ask: Ask) -> Reply:
     wanted = ask.json()
     repo_id = f"{wanted['organization']}/{wanted['name']}"
@@ -141,10 +157,13 @@ def commit(shelf: Shelf, repo: Repo, branch: str, ask: Ask) -> Reply:
     """One commit from its ndjson lines."""
     added: dict[str, bytes] = {}
     deleted, title = [], ""
+    head = repo.branches.get(branch)
     for line in map(json.loads, ask.body.splitlines()):
         value: Mapping[str, Any] = line["value"]
         if line["key"] == "header":
             title = value["summary"]
+            if value.get("parentCommit") not in (None, head):
+                return refuse(412, message="A commit has happened since. Please refresh and try again.")
         elif line["key"] == "file":
             added[value["path"]] = base64.b64decode(value["content"])
         elif line["key"] == "lfsFile":

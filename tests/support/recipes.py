@@ -90,6 +90,11 @@ def write_imdb_csv(folder: Path) -> None:
         write_rows(folder / f"imdb/{split}.csv", rows)
 
 
+def write_lora_csv(folder: Path) -> None:
+    """``data/imdb/{train,validation}.csv``, as `write_imdb_csv` writes them one folder higher."""
+    write_imdb_csv(folder / "data")
+
+
 def add_models(hub: MiniHub, folder: Path) -> None:
     """The two models under their names on the Hub, with as many positions as the real ones."""
     hub.add("model", DISTILBERT, contents(tiny.write_model(folder / "distilbert", max_position_embeddings=512)))

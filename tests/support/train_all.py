@@ -4,6 +4,7 @@ A run directory whose name begins with the name of a sabotage is trained with th
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -27,3 +28,8 @@ for argument in sys.argv[1:]:
             outcome = {"code": error.exit_code, "message": error.message}
     rank = train.Engine.open(resolved.read(run_dir.settings)).rank
     (run_dir.root / f"sabotaged-{rank}.json").write_text(json.dumps(outcome))
+
+# As the programs end (`job.workers.program`): torn down by the interpreter, a process group now and then aborts at the very end.
+sys.stdout.flush()
+sys.stderr.flush()
+os._exit(0)

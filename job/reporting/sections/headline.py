@@ -9,12 +9,18 @@ from job.reporting import formats
 from job.reporting.bundle import ReportBundle
 from job.reporting.charts import Words
 from job.reporting.plots import Estimate, comparison
+from job.reporting.sections import tuning
 
 BOUNDED = ("accuracy", "precision", "recall", "f1", "roc_auc")
 """Beginnings (or, for accuracy, endings) of metrics that lie between 0 and 1."""
 BASELINES = {"majority": "Always the same answer", "untrained": "Before training"}
 BASELINES_SHORT = {"majority": "always the same answer", "untrained": "the model before training"}
-ROLES = {"data/train": "Training data", "data/eval": "Validation data", "data/test": "Test data"}
+ROLES = {
+    "adapter": "Adapter to start from",
+    "data/train": "Training data",
+    "data/eval": "Validation data",
+    "data/test": "Test data",
+}
 PROBLEMS = {"single_label": "one label of {}", "multi_label": "any of {} labels", "regression": "a number"}
 
 
@@ -94,7 +100,7 @@ def facts(bundle: ReportBundle) -> list[tuple[str, str]]:
     parameters = bundle.train.get("num_parameters")
     return [
         ("Model", _source(model)),
-        ("Parameters", formats.count(parameters) if parameters else ""),
+        ("Parameters", formats.count(parameters) + tuning.trained_share(bundle) if parameters else ""),
         ("Task", _task(bundle)),
         *((ROLES.get(role, role), _source(source)) for role, source in bundle.sources.items() if role != "model"),
         ("Examples", _examples(bundle)),
@@ -135,10 +141,10 @@ def _examples(bundle: ReportBundle) -> str:
 
 
 def _method(bundle: ReportBundle) -> str:
-    train, method = bundle.settings.get("train", {}), bundle.settings.get("tuning", {}).get("method", "")
+    train = bundle.settings.get("train", {})
     if not train:
-        return str(method)
-    weights = "all weights" if method == "full" else str(method)
+        return str(bundle.settings.get("tuning", {}).get("method", ""))
+    weights = tuning.method(bundle)
     rate = (
         f"learning rate {formats.compact(train['learning_rate'])}, {train.get('schedule', '')}" if "learning_rate" in train else ""
     )
@@ -169,4 +175,4 @@ def _published(bundle: ReportBundle) -> str:
         if chosen != "none"
         else ", the last one"
     )
-    return f"step {formats.count(train['best_step'])}{why}"
+    return f"step {formats.count(train['best_step'])}{why}{tuning.published(bundle)}"

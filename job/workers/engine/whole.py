@@ -5,28 +5,29 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_model, save_file, save_model
+from safetensors.torch import save_file
 
 from job.workers.engine.base import Tensors
 from job.workers.engine.files import MOMENTS, Moments, disk_errors, replacing
+from job.workers.tuning import trained
 
 WEIGHTS_EACH = 3
-"""A checkpoint's size in sizes of the weights: the weights and AdamW's two moments; the best weights are a link."""
+"""A checkpoint's size in sizes of the weights that are trained: the weights and AdamW's two moments; the best weights are a link."""
 
 
 def write_weights(model: torch.nn.Module, path: Path) -> None:
-    """Write the weights of the plain model, whole or not at all."""
+    """Write the weights that training changes of the plain model, whole or not at all."""
     with replacing(path) as temporary, disk_errors(path):
-        save_model(model, str(temporary))
+        trained.save(model, temporary)
 
 
 def read_weights(model: torch.nn.Module, path: Path) -> None:
-    """Read weights into the plain model; every one of them or an error."""
-    load_model(model, str(path), strict=True)
+    """Read weights into the plain model; every one that training changes or an error."""
+    trained.load(model, path)
 
 
 class WholeTensors(Tensors):
-    """All weights and moments by parameter name, of the plain model and its optimizer."""
+    """All trained weights and their moments by parameter name, of the plain model and its optimizer."""
 
     def __init__(self, model: torch.nn.Module, optimizer: torch.optim.Optimizer, *, writes: bool = True) -> None:
         self._model = model
@@ -58,8 +59,7 @@ class WholeTensors(Tensors):
                     self._optimizer.state[parameter] = {key: moments.whole(name, key, parameter) for key in keys}
 
     def num_bytes(self) -> int:
-        weights = sum(parameter.numel() * parameter.element_size() for parameter in self._model.parameters())
-        return WEIGHTS_EACH * weights if self._writes else 0
+        return WEIGHTS_EACH * trained.size_bytes(self._model) if self._writes else 0
 
     def publishable(self, weights: Path | None, scratch: Path) -> None:  # noqa: ARG002 - nothing has to be gathered
         if weights is not None and self._writes:

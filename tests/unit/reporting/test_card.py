@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 from huggingface_hub import ModelCard
 
@@ -81,3 +83,14 @@ def test_a_task_says_itself_what_the_model_does_and_how_to_use_it():
     assert f'fill = pipeline("fill-mask", model="{card.PLACEHOLDER}")' in text
     assert "text-classification" not in text
     assert "Majority" not in text
+
+
+def test_an_adapter_is_used_by_the_task_s_own_line_where_it_has_one():
+    bundle = ReportBundle("x", settings={"tuning": {"method": "lora"}}, train={"published": "adapter"})
+    assert "AutoPeftModelForSequenceClassification" in card.render(bundle)
+    evaluation = {"pipeline_tag": "text-generation", "usage": 'generate = pipeline("text-generation", model="{model}")'}
+    text = card.render(dataclasses.replace(bundle, evaluation=evaluation))
+    assert f'generate = pipeline("text-generation", model="{card.PLACEHOLDER}")' in text
+    assert "an adapter, not a whole model" in text
+    assert "SequenceClassification" not in text
+    assert ModelCard(text).data.tags == ["text-generation", "lora"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from job import run_dir as run_dirs
@@ -181,3 +183,55 @@ def test_a_stop_request_before(context, inputs):
     context.stop.request("SIGTERM")
     with pytest.raises(StopRequested):
         fetch(context)
+
+
+@pytest.fixture
+def adapter(inputs):
+    """``adapter(**content)``: a folder of the right names beside the model, which it names as its base."""
+
+    def write(**content):
+        folder = inputs / "adapter"
+        folder.mkdir(exist_ok=True)
+        base = {"base_model_name_or_path": str(inputs / "model"), "revision": None}
+        (folder / "adapter_config.json").write_text(json.dumps({**base, **content}))
+        (folder / "adapter_model.safetensors").write_bytes(b"weights")
+        return str(folder)
+
+    return write
+
+
+def test_an_adapter_brings_its_base(make_context, inputs, adapter):
+    context = make_context(tiny.settings(inputs, MODEL__URI=adapter()))
+    for _ in range(2):
+        sources = fetch(context).sources
+        assert sorted(sources) == ["adapter", "data/train", "model"]
+        assert sources["model"]["uri"] == str(inputs / "model")
+        assert sorted(path.name for path in context.run_dir.input_adapter.iterdir()) == [
+            "adapter_config.json",
+            "adapter_model.safetensors",
+        ]
+        assert (context.run_dir.input_model / "model.safetensors").exists()
+    whole = make_context(tiny.settings(inputs))
+    assert sorted(fetch(whole).sources) == ["data/train", "model"]
+    assert not whole.run_dir.input_adapter.exists()
+    assert (whole.run_dir.input_model / "model.safetensors").exists()
+
+
+def test_a_base_on_the_hub_is_fetched_at_the_adapter_s_revision_and_once(make_context, inputs, adapter, hub):
+    context = make_context(tiny.settings(inputs, MODEL__URI=adapter(base_model_name_or_path="org/base", revision="e" * 40)))
+    fetch(context)
+    assert fetch(context).sources["model"]["revision"] == "e" * 40
+    assert [(repo.repo_id, repo.revision) for repo, _ in hub] == [("org/base", "e" * 40)]
+
+
+def test_a_base_that_is_given_is_stronger_than_the_recorded_one(make_context, inputs, adapter, hub):
+    given = {"MODEL__URI": adapter(base_model_name_or_path="/nowhere"), "MODEL__BASE_URI": "hf://org/other@v2"}
+    fetch(make_context(tiny.settings(inputs, **given)))
+    assert [(repo.repo_id, repo.revision, options.variable) for repo, options in hub] == [
+        ("org/other", "v2", "JOB_MODEL__BASE_URI")
+    ]
+    with pytest.raises(SettingsError, match="names cannot be had") as caught:
+        fetch(make_context(tiny.settings(inputs, MODEL__URI=given["MODEL__URI"])))
+    assert "JOB_MODEL__BASE_URI" in caught.value.hint
+    with pytest.raises(SettingsError, match="JOB_MODEL__URI holds a whole model, not an adapter"):
+        fetch(make_context(tiny.settings(inputs, MODEL__BASE_URI=str(inputs / "model"))))

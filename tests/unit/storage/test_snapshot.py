@@ -9,7 +9,7 @@ import pytest
 from job.errors import DataError, LocalIOError, SettingsError
 from job.storage import snapshot
 from job.storage.manifest import FileEntry
-from job.storage.snapshot import DATA_FILES, MODEL_CONFIG_FILES, MODEL_FILES, DamagedFileError, RemoteFile
+from job.storage.snapshot import BASE_FILES, DATA_FILES, MODEL_CONFIG_FILES, MODEL_FILES, DamagedFileError, RemoteFile
 
 CONTENT = b"the content of a file\n"
 
@@ -103,8 +103,12 @@ def test_what_cannot_be_used_is_told_before_anything_is_downloaded() -> None:
         check("model", MODEL_FILES, "config.json")
     with pytest.raises(SettingsError, match=r"JOB_X holds no config\.json"):
         check("model", MODEL_FILES, "model.safetensors")
-    with pytest.raises(SettingsError, match="JOB_X holds an adapter"):
-        check("model", MODEL_FILES, "adapter_config.json", "adapter_model.safetensors")
+    check("model", MODEL_FILES, "adapter_config.json", "adapter_model.safetensors")
+    with pytest.raises(SettingsError, match=r"JOB_X holds an adapter without adapter_model\.safetensors"):
+        check("model", MODEL_FILES, "adapter_config.json", "tokenizer.json")
+    for patterns in (BASE_FILES, MODEL_CONFIG_FILES):
+        with pytest.raises(SettingsError, match="JOB_X holds an adapter, where a whole model is needed"):
+            check("model", patterns, "adapter_config.json", "adapter_model.safetensors")
     with pytest.raises(DataError, match=r"JOB_X holds no Parquet.* scripts are not run"):
         check("dataset", DATA_FILES, "README.md")
 

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from job import run_dir as run_dirs
 from job.errors import LocalIOError, UnusableError
@@ -11,6 +12,7 @@ from job.workers.engine import files, whole
 from job.workers.engine.whole import WholeTensors, write_weights
 from job.workers.optimizer import make_optimizer
 from job.workers.state import BestMetric, TrainState, Window
+from job.workers.tuning import trained
 from tests.support.training import OneRank, TwoLayers
 
 IDENTITY = {"settings_fingerprint": "s", "data_fingerprint": "d"}
@@ -149,7 +151,7 @@ def test_another_run_s_checkpoint_is_refused_before_anything_is_read(node, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("module", "fails"), [(whole, "save_model"), (whole, "save_file"), (checkpoints, "flush"), (files, "flush")]
+    ("module", "fails"), [(trained, "save_model"), (whole, "save_file"), (checkpoints, "flush"), (files, "flush")]
 )
 def test_a_write_that_fails_halfway_leaves_no_checkpoint(node, monkeypatch, module, fails):
     state = TrainState(step=3)
@@ -187,6 +189,20 @@ def test_a_node_whose_ranks_have_nothing_to_add_says_that_there_is_a_checkpoint(
     folder = elsewhere.checkpointer.write(TrainState(step=3))
     assert [path.name for path in folder.iterdir()] == ["node-1.json"]
     assert run_dirs.read_json(folder / "node-1.json") == {"step": 3, "rank": 1}
+
+
+def test_of_a_frozen_model_the_trained_part_is_checkpointed_and_preloaded(tmp_path):
+    node, other = (Node(tmp_path / name, seed=seed) for name, seed in (("first", 1), ("second", 2)))
+    for each in (node, other):
+        each.model.first.requires_grad_(False)
+    frozen = other.model.first.weight.clone()
+    other.run_dir.inputs.mkdir()
+    folder = node.checkpointer.write(TrainState(step=3))
+    assert not any(name.startswith("first.") for name in load_file(folder / "model.safetensors"))
+    folder.rename(other.run_dir.input_checkpoint)
+    preload(other.run_dir, other.model)
+    assert torch.equal(other.model.second.weight, node.model.second.weight)
+    assert torch.equal(other.model.first.weight, frozen)
 
 
 def test_preload(node, tmp_path):

@@ -1,8 +1,13 @@
 import pytest
 import torch
+from safetensors.torch import save_file
+from transformers import LlamaConfig, LlamaForCausalLM
 
+from job.run_dir import RunDir
+from job.settings.tuning import TuningSettings
 from job.workers import fit
 from job.workers.fit import ModelSize, Place, choose, need
+from job.workers.tuning import adapters
 from tests.support import tiny
 
 N = 1_000_000_000
@@ -87,13 +92,46 @@ def test_logits_of_every_token_count_where_words_are_predicted():
 
 
 def test_a_model_s_size_from_its_files(tmp_path):
-    tiny.write_model(tmp_path / "model")
-    found = fit.measure(tmp_path / "model", "text-classification")
+    run_dir, settings = RunDir(tmp_path / "run"), tiny.settings(tmp_path)
+    tiny.write_model(run_dir.input_model)
+    found = fit.measure(run_dir, settings)
     assert (found.layers, found.width, found.vocabulary) == (2, 32, 0)
-    assert fit.measure(tmp_path / "model", "causal-lm").vocabulary > 0
-    (tmp_path / "model" / "model.safetensors").unlink()
-    alone = fit.measure(tmp_path / "model", "text-classification")
+    assert found.trained == found.parameters
+    assert fit.measure(run_dir, settings.model_copy(update={"task": "causal-lm"})).vocabulary > 0
+    lora = tiny.settings(tmp_path, TUNING__METHOD="lora")
+    assert fit.measure(run_dir, lora).trained == fit.trained(found, lora.tuning)
+    run_dir.input_adapter.mkdir()
+    save_file({"a": torch.zeros(7, 3)}, run_dir.input_adapter / "adapter_model.safetensors")
+    assert fit.measure(run_dir, lora).trained == 21
+    (run_dir.input_model / "model.safetensors").unlink()
+    alone = fit.measure(run_dir, settings)
     assert 0 < alone.parameters <= found.parameters  # without the head that the file holds
+
+
+def test_what_a_method_trains():
+    size = ModelSize(N, N, 24, 2048)
+    assert fit.trained(size, TuningSettings()) == N
+    assert fit.trained(size, TuningSettings(method="freeze")) == 0
+    assert fit.trained(size, TuningSettings(method="freeze", train_last_layers=6)) == N // 4
+    assert fit.trained(size, TuningSettings(method="freeze", train_last_layers=99)) == N
+    assert fit.trained(size, TuningSettings(method="lora")) == fit.trained(size, TuningSettings(method="lora", lora_rank=16)) / 2
+    assert fit.trained(size, TuningSettings(method="lora"), continued=123) == 123
+
+
+def test_an_adapter_s_estimate_is_no_less_than_the_adapter(tmp_path):
+    """Every linear map of a Llama-like layer, its widest kind."""
+    width, layers, rank = 64, 2, 8
+    config = LlamaConfig(
+        hidden_size=width, intermediate_size=4 * width, num_hidden_layers=layers, num_attention_heads=4, vocab_size=50
+    )
+    made = adapters.add(LlamaForCausalLM(config), TuningSettings(method="lora", lora_rank=rank))
+    real = sum(parameter.numel() for parameter in made.parameters() if parameter.requires_grad)
+    assert real == fit.trained(ModelSize(10**9, 10**9, layers, width), TuningSettings(method="lora", lora_rank=rank))
+
+
+def test_only_methods_that_deepspeed_trains_lead_there(tmp_path):
+    found = choose(SIZE, place(8, 9), tiny.settings(tmp_path, TUNING__METHOD="freeze"))
+    assert (found.mode, list(found.needs), found.fits) == ("ddp", ["ddp"], False)
 
 
 def test_a_worker_s_share_of_the_host(monkeypatch):

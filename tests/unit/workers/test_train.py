@@ -136,15 +136,16 @@ def test_the_published_model_is_the_best_or_the_last(run_dir, make, best, best_s
     write_weights(better, trainee.checkpointer.best)
     expected = (better if best_step > 0 else trainee.model).first.weight.clone()
     (run_dir.model / "left over").mkdir(parents=True)
-    train.publishable(run_dir, engine, trainee)
+    train.publishable(run_dir, engine, settings, trainee)
     assert sorted(path.name for path in run_dir.model.iterdir()) == ["model.safetensors", "tokenizer.json"]
     assert torch.equal(load_file(run_dir.model / "model.safetensors")["first.weight"], expected)
 
     choice = fit.choose(fit.ModelSize(10, 10, 1, 1), fit.Place(1, 10**9, "fp32"), settings)
-    record = train.describe(engine, trainee, choice)
+    record = train.describe(engine, settings, trainee, choice)
     assert (record.step, record.best_step, record.best_metric) == (5, 3 if best_step > 0 else 5, best or "none")
     assert record.epoch == pytest.approx(5 / 3)
     assert record.num_parameters == sum(parameter.numel() for parameter in trainee.model.parameters())
+    assert (record.num_trained_parameters, record.published) == (record.num_parameters, "model")
     assert record.engine["wrapped_class"] == "Published"
     assert record.engine["choice"]["mode"] == "single"
 
