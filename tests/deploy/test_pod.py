@@ -88,11 +88,11 @@ def test_a_pod_is_stopped_and_the_next_one_continues(client, rendered, tmp_path)
         wait_for("committed", client)
         os.kill(found["State"]["Pid"], signal.SIGTERM)  # to process 1, as a kubelet does; podman might wait for a lock of its own
         assert first.wait() == 75, first.logs()[-3000:]
-    last = max(entry["step"] for entry in log(client) if entry["kind"] == "committed")
+    last = max(entry["fields"]["step"] for entry in log(client) if entry["kind"] == "committed")
     num_entries = len(log(client))
     with kube_pod.played(rendered, f"{name}-b", tmp_path) as second:
         assert second.wait() == 0, second.logs()[-3000:]
-    later = [entry["step"] for entry in log(client)[num_entries:] if entry["kind"] == "committed"]
+    later = [entry["fields"]["step"] for entry in log(client)[num_entries:] if entry["kind"] == "committed"]
     assert later
     assert min(later) > last
     assert kinds(client).count("started") == 2
