@@ -26,6 +26,7 @@ from job.run_dir import RunDir
 from job.settings.root import Settings
 from job.settings.tuning import DEFAULT_RANK, TuningSettings
 from job.workers.engine.zero_config import BUCKET_ELEMENTS
+from job.workers.weight_files import check_weight_files
 
 MODES = ("single", "ddp", "zero1", "zero2", "zero3")
 USABLE_SHARE = 0.85
@@ -182,10 +183,16 @@ def _sentence(needs: dict[str, dict[str, int]], mode: str, place: Place, *, fits
 
 
 def measure(run_dir: RunDir, settings: Settings) -> ModelSize:
-    """The size of the fetched model, from its configuration and the headers of its weight files."""
+    """The size of the fetched model, from its configuration and the headers of its weight files.
+
+    Raises:
+        SettingsError: as `check_weight_files`, because this is the first look at them.
+    """
     from transformers import AutoConfig, AutoModel
 
     folder = run_dir.input_model
+    if not settings.model.from_config:
+        check_weight_files(folder)
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True).get_text_config()
     files = sorted(folder.glob("*.safetensors"))
     if files:

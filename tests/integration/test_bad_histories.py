@@ -7,6 +7,10 @@ import shutil
 
 import pytest
 
+from job.cluster.stop import StopRequest
+from job.cluster.supervise import Crew
+from job.cluster.topology import Topology
+from job.run_dir import RunDir
 from job.settings import resolved, root
 from job.stages.start import start_attempt
 from job.storage.commit import RunLog
@@ -23,7 +27,8 @@ class History:
     def __init__(self, bench: Bench) -> None:
         self.settings = root.load({name: value for name, value in bench.environ({}).items() if name.startswith("JOB_")})
         self.folder = bench.store / NAME
-        self.attempt = start_attempt(self.settings)
+        crew = Crew(RunDir(bench.run_dir), Topology(1, 0, 1, 1, "cpu"), StopRequest(bench.folder / "stop"), {}, 30)
+        self.attempt = start_attempt(self.settings, crew)
         self.payload = bench.folder / "payload"
         self.payload.mkdir()
         (self.payload / "state.json").write_text("{}")

@@ -3,6 +3,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from job.errors import SettingsError
 from job.run_dir import RunDir
 from job.settings.tuning import TuningSettings
 from job.workers import fit
@@ -104,8 +105,10 @@ def test_a_model_s_size_from_its_files(tmp_path):
     save_file({"a": torch.zeros(7, 3)}, run_dir.input_adapter / "adapter_model.safetensors")
     assert fit.measure(run_dir, lora).trained == 21
     (run_dir.input_model / "model.safetensors").unlink()
-    alone = fit.measure(run_dir, settings)
+    alone = fit.measure(run_dir, tiny.settings(tmp_path, MODEL__FROM_CONFIG="true"))
     assert 0 < alone.parameters <= found.parameters  # without the head that the file holds
+    with pytest.raises(SettingsError, match="no weights"):
+        fit.measure(run_dir, settings)
 
 
 def test_what_a_method_trains():
