@@ -38,6 +38,7 @@ def ours(run_dir, settings, model, task):
     """Losses of the job's own loop, and the feed it took its steps from."""
     dataset = load_from_disk(str(run_dir.prepared / "train"))
     engine = OneRank()
+    engine.settings = settings
     feed = train.make_feed(dataset, settings, task, engine)
     feed.schedule = InOrder(feed.schedule.lengths, BATCH, settings.run.seed)
     loop = Loop(engine, settings, Parts(model, make_optimizer(model, settings.train), lambda _: 1e-3, task, feed), TrainState())
