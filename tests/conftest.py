@@ -23,7 +23,13 @@ _swift_venv = Path(os.environ.get("JOB_TEST_SWIFT_VENV") or SWIFT_VENV)
 
 def pytest_configure(config: pytest.Config) -> None:
     """Take the tests' own variables out of the environment before the first test: to the job they would be unknown settings."""
-    parts.take_from_environment()
+    parts.take_from_environment(getattr(config, "workerinput", {}).get("parts"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node):
+    """Tests that run in processes of their own are told what was asked for, too: their environment no longer says it."""
+    node.workerinput["parts"] = parts.taken()
 
 
 @pytest.fixture(autouse=True)

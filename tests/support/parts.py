@@ -11,10 +11,20 @@ import pytest
 _taken: dict[str, str] = {}
 
 
-def take_from_environment() -> None:
-    """Move every ``JOB_`` variable out of the process's environment, so that no test and no child of one sees it."""
+def take_from_environment(told: dict[str, str] | None = None) -> None:
+    """Move every ``JOB_`` variable out of the process's environment, so that no test and no child of one sees it.
+
+    Args:
+        told: what another process of this test run took out of its own.
+    """
+    _taken.update(told or {})
     for name in [name for name in os.environ if name.startswith("JOB_")]:
         _taken[name] = os.environ.pop(name)
+
+
+def taken() -> dict[str, str]:
+    """What was moved out."""
+    return dict(_taken)
 
 
 def need(name: str, *, there: bool) -> None:

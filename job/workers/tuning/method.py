@@ -68,8 +68,10 @@ def choose_trained(model: Any, settings: Settings) -> Any:
             adapters.check_same(model, tuning)
             return model
         return adapters.add(model, tuning)
-    model = _plain(model)
-    model.requires_grad_(True)
+    plain = _plain(model)
+    if plain is not model:  # merged just now, and frozen as a base is; else the task has said what of its model is trained at all
+        plain.requires_grad_(True)
+    model = plain
     if tuning.method == "freeze":
         freeze(model, tuning.train_last_layers or 0)
     return model
