@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -74,14 +75,16 @@ class MetricsTail:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._offset = 0
+        self._inode = 0
 
     def new(self) -> list[dict[str, Any]]:
-        """Whole new lines only; a file that became shorter is read anew."""
+        """Whole new lines only; a file that was replaced, as a checkpoint's is when a run continues, or became shorter, is read anew."""
         if not self._path.exists():
             return []
-        if self._path.stat().st_size < self._offset:
-            self._offset = 0
         with self._path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            if status.st_ino != self._inode or status.st_size < self._offset:
+                self._offset, self._inode = 0, status.st_ino
             file.seek(self._offset)
             content = file.read()
         whole = content[: content.rfind(b"\n") + 1]

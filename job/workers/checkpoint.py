@@ -153,7 +153,8 @@ class Checkpointer:
             source = "best.safetensors" if state.best_step < state.step else "model.safetensors"
             shutil.copyfile(folder / source, self.best)
         if (folder / "metrics.jsonl").exists():
-            shutil.copyfile(folder / "metrics.jsonl", self._run_dir.metrics)
+            # Replaced at once: the node process is reading the one that is there.
+            run_dirs.write_bytes(self._run_dir.metrics, (folder / "metrics.jsonl").read_bytes())
 
     def _metric(self, state: TrainState) -> dict[str, Any] | None:
         """The best metric's value at this very step, which decides whether retention keeps the checkpoint; None without one."""

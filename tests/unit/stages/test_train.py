@@ -147,3 +147,13 @@ def test_a_failure_waits_for_nobody(context, program):
     with pytest.raises(HopelessError):
         train(among(context, group), PREPARED)
     assert group.topics == []
+
+
+def test_a_metrics_file_that_is_replaced_by_another_is_read_anew(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1}\n{"step": 2}\n')
+    tail = MetricsTail(path)
+    assert [record["step"] for record in tail.new()] == [1, 2]
+    (tmp_path / "other").write_text('{"step": 1, "train/loss": 0.123456789}\n{"step": 2}\n')
+    (tmp_path / "other").replace(path)
+    assert [record["step"] for record in tail.new()] == [1, 2]
