@@ -9,10 +9,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from job.cluster.stop import SIGNALS as STOP_SIGNALS
 from job.cluster.topology import Topology
 
 SECRET_PREFIXES = ("AWS_", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "JOB_")
@@ -102,9 +103,13 @@ def free_port() -> int:
 
 
 def start(launch: Launch, log: Path) -> subprocess.Popen[bytes]:
-    """Start a command in a session of its own, so that a signal to the node process's group does not reach the workers; output to ``log``."""
+    """Start a command that no stop signal reaches; its output goes to ``log``.
+
+    It gets a session of its own, because some signal the node process's whole group, and begins with these signals blocked, because
+    others signal every process of a container or step: a launcher or a worker whose interpreter is still starting would die of it.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
+    with log.open("ab") as output, _blocked(STOP_SIGNALS):
         return subprocess.Popen(
             launch.argv,
             env=dict(launch.environ),
@@ -113,6 +118,16 @@ def start(launch: Launch, log: Path) -> subprocess.Popen[bytes]:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+
+
+@contextlib.contextmanager
+def _blocked(signals: Collection[signal.Signals]) -> Iterator[None]:
+    """Block signals in this thread, and in what it starts; here those that came meanwhile are answered afterwards."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def end(process: subprocess.Popen[bytes], run_dir: Path) -> None:

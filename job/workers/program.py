@@ -78,6 +78,8 @@ def _outcome(failure: JobError | None) -> dict[str, object]:
 def _set_signals() -> None:
     for ignored in IGNORED_SIGNALS:
         signal.signal(ignored, signal.SIG_IGN)
+    # The launcher starts its workers with these blocked, until they are ignored.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)
     faulthandler.register(DUMP_SIGNAL, all_threads=True)
 
 

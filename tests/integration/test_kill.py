@@ -60,6 +60,28 @@ def killed(inputs, tmp_path_factory):
     return SimpleNamespace(folder=folder, still=still, beside=beside, committed=committed, code=second.wait(300))
 
 
+@pytest.mark.parametrize(("moment", "number"), [("launcher", signal.SIGUSR2), ("workers", signal.SIGTERM)])
+def test_a_stop_signal_to_every_process_finds_interpreters_that_are_starting(inputs, tmp_path, moment, number):
+    """torchrun, or its workers, have only just begun and know no handler yet."""
+    log, expected = tmp_path / "log", {"launcher": 1, "workers": 3}[moment]
+    process = jobs.start(environ(inputs, tmp_path), log)
+    try:
+        jobs.wait_for(lambda: len(of_program(tmp_path, "train")) >= expected, process)
+        for pid in [process.pid, *of_program(tmp_path, "train")]:
+            os.kill(pid, number)
+        assert process.wait(300) == 75, log.read_text()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def of_program(folder, program):
+    """Process ids of one worker program and of its launcher."""
+    mark = f"\0job.workers.{program}\0".encode()
+    pids = launch.workers_of(folder / "runs/tiny")
+    return [pid for pid in pids if is_alive(pid) and mark in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
 def commits(folder):
     return [entry["fields"]["step"] for entry in jobs.log_entries(folder / "store", "tiny") if entry["kind"] == "committed"]
 

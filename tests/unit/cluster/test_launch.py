@@ -1,4 +1,5 @@
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -107,6 +108,21 @@ def test_start_writes_to_the_log_in_a_session_of_its_own(tmp_path):
     for _ in range(2):
         assert launch.start(Launch((sys.executable, "-ISc", script), {"A": "1"}), log).wait() == 0
     assert log.read_text() == "True 1\nerr" * 2
+
+
+def test_a_program_that_is_still_starting_outlives_stop_signals(tmp_path):
+    """As a signal to every process of a container finds it: before the program could say what it does with signals."""
+    process = launch.start(Launch((sys.executable, "-ISc", "print('lived')"), {}), tmp_path / "log")
+    for number in launch.STOP_SIGNALS:
+        process.send_signal(number)
+    assert process.wait(30) == 0
+    assert (tmp_path / "log").read_text() == "lived\n"
+
+
+def test_the_node_process_still_hears_stop_signals(tmp_path):
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    launch.start(Launch((sys.executable, "-ISc", ""), {}), tmp_path / "log").wait()
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
 
 
 def test_workers_are_found_by_their_run_directory(tmp_path):
