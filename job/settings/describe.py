@@ -12,7 +12,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from job.settings import resolved
-from job.settings.root import CONFIG_VARIABLE, FILE_SUFFIX, Settings, variable
+from job.settings.config_file import CONFIG_VARIABLE
+from job.settings.root import FILE_SUFFIX, Settings, variable
 
 _KINDS = {"integer": "integer", "number": "number", "boolean": "true or false", "string": "text", "array": "list, by comma"}
 _FORMATS = {"path": "path", "password": "secret"}

@@ -9,17 +9,18 @@ names (``AWS_*``, ``HF_*``) stay with the libraries they belong to.
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from job.errors import SettingsError
-from job.settings import deepspeed, sweep, tuning
+from job.settings import config_file, deepspeed, sweep, tuning
 from job.settings.checkpoint import CheckpointSettings
+from job.settings.config_file import CONFIG_VARIABLE
 from job.settings.data import DataSettings
 from job.settings.embedding import EmbeddingSettings
 from job.settings.evaluation import EvalSettings
@@ -37,7 +38,6 @@ from job.settings.tuning import TuningSettings
 
 PREFIX = "JOB_"
 DELIMITER = "__"
-CONFIG_VARIABLE = "JOB_CONFIG"
 FILE_SUFFIX = "_FILE"
 NOT_SETTINGS = frozenset({CONFIG_VARIABLE, "JOB_COMPLETION_INDEX", "JOB_SETTINGS_FILE"})
 """Names that begin like a setting and are none: ours for the YAML file, Kubernetes' for the pod's index, slurm/job.sbatch's environment file."""
@@ -112,7 +112,7 @@ def load(environ: Mapping[str, str]) -> Settings:
     given = {name: value for name, value in environ.items() if value}
     problems = _unknown_variables(given)
     from_environ, more = _read_environment(given)
-    from_file, still_more = _read_config(given)
+    from_file, still_more = config_file.read(given.get(CONFIG_VARIABLE), Settings.model_fields)
     merged, of_the_variant = _with_variant(_merge(from_file, from_environ), given)
     problems += more + still_more + of_the_variant
     try:
@@ -129,7 +129,8 @@ def load(environ: Mapping[str, str]) -> Settings:
     return settings
 
 
-def variables() -> dict[str, type[BaseModel]]:
+@functools.cache
+def variables() -> Mapping[str, type[BaseModel]]:
     """Every valid ``JOB_*`` variable, with the model that holds it."""
     known: dict[str, type[BaseModel]] = {variable(name): Settings for name in Settings.model_fields.keys() - _groups().keys()}
     for name, group in _groups().items():
@@ -137,9 +138,10 @@ def variables() -> dict[str, type[BaseModel]]:
     return known
 
 
-def _groups() -> dict[str, type[BaseModel]]:
-    annotations = ((name, field.annotation) for name, field in Settings.model_fields.items())
-    return {name: group for name, group in annotations if isinstance(group, type) and issubclass(group, BaseModel)}
+@functools.cache
+def _groups() -> Mapping[str, type[BaseModel]]:
+    kinds = {name: field.annotation for name, field in Settings.model_fields.items()}
+    return {name: kind for name, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, BaseModel)}
 
 
 def variable(*path: str | int) -> str:
@@ -170,47 +172,10 @@ def _read_environment(environ: Mapping[str, str]) -> tuple[dict[str, Any], list[
         try:
             values[name] = Path(path).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            problems.append(f"{name}{FILE_SUFFIX} names a file that cannot be read: {_reason(error)}.")
+            problems.append(f"{name}{FILE_SUFFIX} names a file that cannot be read: {config_file.reason(error)}.")
         else:
             problems += [] if values[name] else [f"{name}{FILE_SUFFIX} names a file that is empty."]
-    return _MappingSource(values)(), problems
-
-
-def _read_config(environ: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
-    path = environ.get(CONFIG_VARIABLE)
-    if path is None:
-        return {}, []
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        return {}, [f"{CONFIG_VARIABLE} names a file that cannot be read: {_reason(error)}."]
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        return {}, [f"{CONFIG_VARIABLE} names a file that is not valid YAML{where}."]
-    if content is None:
-        return {}, []
-    if not isinstance(content, dict):
-        return {}, [f"{CONFIG_VARIABLE} must hold a mapping of groups, such as `train:` with `epochs: 3` below it."]
-    groups = {str(name): _without_empty(group) for name, group in content.items()}
-    problems = [_unknown_group(name) for name in groups if name not in Settings.model_fields]
-    return {name: group for name, group in groups.items() if name in Settings.model_fields and group is not None}, problems
-
-
-def _unknown_group(name: str) -> str:
-    near = difflib.get_close_matches(name, Settings.model_fields, n=1)
-    return f"`{name}` (from {CONFIG_VARIABLE}) is no group of settings.{f' Nearest: `{near[0]}`.' if near else ''}"
-
-
-def _without_empty(group: Any) -> Any:
-    """A YAML entry with nothing after its colon is not set, as an empty variable is not."""
-    if isinstance(group, dict):
-        return {str(name): value for name, value in group.items() if value is not None}
-    return group
-
-
-def _reason(error: OSError | UnicodeDecodeError) -> str:
-    return str(error.strerror) if isinstance(error, OSError) else "it is not UTF-8 text"
+    return _MappingSource(values)() if values else {}, problems
 
 
 def _merge(weak: dict[str, Any], strong: dict[str, Any]) -> dict[str, Any]:

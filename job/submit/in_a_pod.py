@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from job.errors import SettingsError
-from job.settings.root import CONFIG_VARIABLE
+from job.settings.config_file import CONFIG_VARIABLE
 from job.settings.secret_values import SECRET_VARIABLES
 from job.storage import uri
 from job.submit.request import Request
