@@ -13,7 +13,7 @@ import pyarrow as pa
 from scipy.special import expit, softmax
 
 from job.records import PreparedData
-from job.workers.metrics import multi_label
+from job.workers.metrics.flags import predict
 
 NUM_MISTAKES = 20
 _LONGEST_TEXT = 1000
@@ -49,7 +49,7 @@ def _single(names: Sequence[str], logits: Floats, labels: npt.NDArray[Any]) -> P
 
 
 def _multi(names: Sequence[str], logits: Floats, labels: npt.NDArray[Any]) -> Predictions:
-    scores, flags = expit(logits), multi_label.predict(logits)
+    scores, flags = expit(logits), predict(logits)
     # Sure of a wrong label is sure that it is there, or sure that it is not.
     wrong = np.where(flags == labels, 0.0, np.maximum(scores, 1 - scores)).max(axis=1)
     return Predictions(_named(names, labels), _named(names, flags), scores, wrong)

@@ -1,4 +1,4 @@
-"""The node process stays light: importing all of it brings in none of the libraries of the worker programs."""
+"""The node process stays light: importing all of it brings in none of the libraries of the worker programs; these load some late."""
 
 import json
 import subprocess
@@ -28,6 +28,12 @@ def loaded_by(*modules: str) -> list[str]:
 
 def test_the_node_half_imports_no_library_of_the_workers():
     assert loaded_by(*node_modules()) == []
+
+
+def test_programs_load_late_what_not_every_rank_and_run_needs():
+    """Each of these costs a second or more of every process's start."""
+    assert not {"sklearn", "deepspeed", "accelerate"} & set(loaded_by("job.workers.prepare"))
+    assert not {"sklearn", "deepspeed"} & set(loaded_by("job.workers.train", "job.workers.evaluate", "job.workers.engine.zero"))
 
 
 def test_the_check_sees_an_import():

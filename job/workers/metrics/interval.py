@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from job.settings.evaluation import EvalSettings
-from job.workers.metrics import multi_label
+from job.workers.metrics.flags import predict
 from job.workers.metrics.table import main_metric
 
 Floats = npt.NDArray[np.float64]
@@ -41,7 +41,7 @@ def _with_ones(column: npt.NDArray[Any]) -> Floats:
 
 def _positives(logits: npt.NDArray[Any], labels: npt.NDArray[Any]) -> Floats:
     """True positives, and true plus predicted ones, of each example."""
-    predicted, truth = multi_label.predict(logits), labels.astype(np.int64)
+    predicted, truth = predict(logits), labels.astype(np.int64)
     return np.stack([(predicted * truth).sum(axis=1), predicted.sum(axis=1) + truth.sum(axis=1)], axis=1).astype(np.float64)
 
 

@@ -1,4 +1,4 @@
-"""Metrics of multi-label classification: a label is predicted when its probability is above one half.  N examples, C labels."""
+"""Metrics of multi-label classification.  N examples, C labels."""
 
 from __future__ import annotations
 
@@ -10,16 +10,9 @@ import numpy.typing as npt
 from scipy.special import expit
 from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 
+from job.workers.metrics.flags import Flags, predict
+
 Floats = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.int64]
-
-THRESHOLD = 0.5
-
-
-def predict(logits: npt.NDArray[Any]) -> Flags:
-    """The predicted labels [N, C], 0 or 1."""
-    found: Flags = (expit(logits.astype(np.float64)) > THRESHOLD).astype(np.int64)
-    return found
 
 
 def compute(logits: npt.NDArray[Any], labels: npt.NDArray[Any], names: Sequence[str]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pytest
 import sklearn.metrics as sk
 from scipy.special import expit
 
-from job.workers.metrics.multi_label import compute, predict
+from job.workers.metrics.multi_label import compute
 
 NAMES = ["a", "b", "c"]
 
@@ -33,10 +33,6 @@ def test_every_score_is_scikit_learns():
         assert ours["f1"] == pytest.approx(sk.f1_score(labels[:, at], predicted[:, at]))
         assert ours["support"] == labels[:, at].sum()
         assert ours["roc_auc"] == pytest.approx(sk.roc_auc_score(labels[:, at], probabilities[:, at]))
-
-
-def test_one_half_is_no_label():
-    assert predict(np.array([[0.0, 1e-3, -1e-3]])).tolist() == [[0, 1, 0]]
 
 
 def test_what_is_undefined_is_none_and_nothing_warns():
