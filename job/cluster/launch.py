@@ -15,6 +15,7 @@ from pathlib import Path
 
 from job.cluster.stop import SIGNALS as STOP_SIGNALS
 from job.cluster.topology import Topology
+from job.run_dir import RunDir
 
 SECRET_PREFIXES = ("AWS_", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "JOB_")
 """Workers have no network client and get no credentials; their settings come from the run directory."""
@@ -69,7 +70,8 @@ def plan(program: str, run_dir: Path, topology: Topology, environ: Mapping[str, 
         *(f"--nproc-per-node={topology.workers_per_node}", "--rdzv-backend=static"),
         *(f"--master-addr={rendezvous.address}", f"--master-port={rendezvous.port or free_port()}"),
     )
-    return Launch((sys.executable, *torchrun, *module), _led_over(rendezvous.interface) | worker_environ(environ, topology))
+    defaults = _led_over(rendezvous.interface) | _flight_recorder(run_dir, topology)
+    return Launch((sys.executable, *torchrun, *module), defaults | worker_environ(environ, topology))
 
 
 def worker_environ(environ: Mapping[str, str], topology: Topology) -> dict[str, str]:
@@ -92,6 +94,17 @@ def worker_environ(environ: Mapping[str, str], topology: Topology) -> dict[str, 
 def _led_over(interface: str) -> dict[str, str]:
     """Where Gloo listens, unless the environment says otherwise: by itself it takes the interface to which the host's name leads."""
     return {"GLOO_SOCKET_IFNAME": interface} if interface else {}
+
+
+def _flight_recorder(run_dir: Path, topology: Topology) -> dict[str, str]:
+    """NCCL's last collectives on each rank are kept, and written beside the logs when one of them times out; the environment is stronger.
+
+    The names are those that torch reads; `torchfrtrace` reads the files.
+    """
+    if topology.device != "cuda":
+        return {}
+    trace = RunDir(run_dir).log("nccl").with_name("nccl-trace-rank-")
+    return {"TORCH_FR_BUFFER_SIZE": "2000", "TORCH_NCCL_DUMP_ON_TIMEOUT": "1", "TORCH_FR_DUMP_TEMP_FILE": str(trace)}
 
 
 def free_port() -> int:

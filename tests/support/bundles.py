@@ -128,6 +128,30 @@ def single_label() -> ReportBundle:
                 "world_size": 2,
                 "device": "cpu",
                 "precision": "bf16",
+                "choice": {
+                    "mode": "ddp",
+                    "micro_batch_tokens": 16384,
+                    "fits": True,
+                    "needs": {
+                        "ddp": {
+                            "weights": 3_427_596,
+                            "gradients": 2_285_064,
+                            "optimizer": 4_570_128,
+                            "buffers": 0,
+                            "total": 10_282_788,
+                        },
+                        "zero1": {
+                            "weights": 1_142_532,
+                            "gradients": 2_285_064,
+                            "optimizer": 3_427_596,
+                            "buffers": 1_142_532,
+                            "total": 7_997_724,
+                        },
+                    },
+                    "activation_bytes_per_token": 26112,
+                    "bytes_each": 12_000_000_000,
+                    "sentence": "Engine ddp on 2 process(es): 0.01 GB of 12.00 GB each. 16384 tokens at once take 0.43 GB beside that.",
+                },
             },
         },
         evaluation={

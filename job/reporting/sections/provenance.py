@@ -7,6 +7,7 @@ from typing import Any
 
 from job.reporting import formats
 from job.reporting.bundle import ReportBundle
+from job.reporting.sections.memory import memory
 from job.reporting.sections.table import Table
 from job.settings.root import variable
 
@@ -21,6 +22,8 @@ def provenance(bundle: ReportBundle) -> dict[str, Any]:
             (stage, formats.duration(seconds), round(100 * seconds / longest, 1)) for stage, seconds in bundle.timings.items()
         ],
         "attempts": attempts(bundle),
+        "memory": memory(bundle),
+        "memory_words": bundle.train.get("engine", {}).get("choice", {}).get("sentence", ""),
         "sources": sources(bundle),
         "versions": Table("Versions", ("Package", "Version"), list(bundle.versions.items()), numeric=False),
         "settings": settings(bundle.settings),

@@ -53,7 +53,12 @@ def test_several_workers_through_torchrun(monkeypatch):
         *(sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--node-rank=1", "--nproc-per-node=4"),
         *("--rdzv-backend=static", "--master-addr=10.0.0.1", "--master-port=12345", "-m", "job.workers.train", "/work/r"),
     )
-    assert plan.environ == {**CPU, "CUDA_VISIBLE_DEVICES": "0,1,2,3", "GLOO_SOCKET_IFNAME": "ib0"}
+    recorder = {
+        "TORCH_FR_BUFFER_SIZE": "2000",
+        "TORCH_NCCL_DUMP_ON_TIMEOUT": "1",
+        "TORCH_FR_DUMP_TEMP_FILE": "/work/r/logs/nccl-trace-rank-",
+    }
+    assert plan.environ == {**CPU, **recorder, "CUDA_VISIBLE_DEVICES": "0,1,2,3", "GLOO_SOCKET_IFNAME": "ib0"}
 
 
 def test_the_port_that_all_nodes_were_told_is_taken_and_the_users_interface_stays():
@@ -61,6 +66,14 @@ def test_the_port_that_all_nodes_were_told_is_taken_and_the_users_interface_stay
     plan = launch.plan("train", Path("/work/r"), shape, {"GLOO_SOCKET_IFNAME": "theirs"}, Rendezvous("10.0.0.1", 4711, "eth1"))
     assert "--master-port=4711" in plan.argv
     assert plan.environ["GLOO_SOCKET_IFNAME"] == "theirs"
+
+
+def test_what_nccl_records_is_the_users_choice_first_and_nothing_on_a_cpu():
+    given = {"TORCH_FR_BUFFER_SIZE": "0"}
+    plan = launch.plan("train", Path("/work/r"), Topology(1, 0, 2, 1, "cuda"), given, Rendezvous("", 4711))
+    assert plan.environ["TORCH_FR_BUFFER_SIZE"] == "0"
+    plan = launch.plan("train", Path("/work/r"), Topology(1, 0, 2, 1, "cpu"), {}, Rendezvous("", 4711))
+    assert not [name for name in plan.environ if name.startswith("TORCH_")]
 
 
 def test_workers_get_no_credentials_and_no_settings():
