@@ -33,6 +33,9 @@ CARD_METRICS = (
     "pearson",
     "spearman",
     "r2",
+    "rouge_l",
+    "bleu",
+    "chrf",
 )
 """Metrics that go into the header, where the bundle has them."""
 HUB_METRICS = {
@@ -42,6 +45,7 @@ HUB_METRICS = {
     "pearson": "pearsonr",
     "spearman": "spearmanr",
     "mcc": "matthews_correlation",
+    "rouge_l": "rouge",
 }
 """Our metrics by the names that the Hub's metric pages have; the others are called the same."""
 SHOWN_SETTINGS = (

@@ -40,10 +40,16 @@ class DataSettings(Group):
     """Split of the Hub data set in `JOB_DATA__TEST_URI`."""
 
     text_column: NonEmpty = "text"
-    """Column that holds the text."""
+    """Column that holds the text; for `seq2seq` what the target answers."""
 
     text_pair_column: NonEmpty | None = None
     """Column of a second text, for pairs."""
+
+    target_column: NonEmpty = "target"
+    """Column that holds the text to be written (task `seq2seq`)."""
+
+    text_prefix: NonEmpty | None = None
+    """Words before every text, such as `summarize:`, with a space between (task `seq2seq`). Whoever uses the model has to write them too."""
 
     label_column: NonEmpty = "label"
     """Column that holds the label: a name, a number, or a list (or delimited text) of names for several labels."""

@@ -36,6 +36,15 @@ class EvalSettings(Group):
     sample_tokens: int = Field(default=64, ge=1, le=4096)
     """Most tokens of such an answer."""
 
+    generate: bool = True
+    """Let `seq2seq` write an answer to every text of an evaluation, for ROUGE, BLEU and chrF; `false`: loss and token accuracy alone."""
+
+    max_new_tokens: int = Field(default=128, ge=1, le=4096)
+    """Most tokens of such an answer."""
+
+    num_beams: int = Field(default=1, ge=1, le=32)
+    """Beams of the search for such an answer; 1 takes the likeliest token each time."""
+
     bootstrap_samples: int = Field(default=1000, ge=100, le=100_000)
     """Resamples behind the confidence interval of the main metric."""
 

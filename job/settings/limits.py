@@ -28,6 +28,9 @@ class LimitsSettings(Group):
     max_masked_share: float = Field(default=0.0, ge=0, le=1)
     """Largest share of examples that may be dropped because nothing in them would be trained on, such as a conversation whose answers were cut off."""
 
+    max_cut_target_share: float = Field(default=0.05, ge=0, le=1)
+    """Largest share of examples of `seq2seq` whose target may lose its end to `JOB_TRAIN__MAX_TARGET_LENGTH`; from those the model does not learn to stop."""
+
     stall_timeout_s: float = Field(default=1800.0, gt=0)
     """Seconds without progress of a worker after which the watchdog ends the run with code 71."""
 

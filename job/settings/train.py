@@ -57,6 +57,9 @@ class TrainSettings(Group):
     max_seq_length: int | None = Field(default=None, ge=2)
     """Longest input in tokens, special tokens included; the rest is cut and counted. Default: the model's own limit."""
 
+    max_target_length: int | None = Field(default=None, ge=2)
+    """Longest target of `seq2seq` in tokens, special tokens included; the rest is cut, with its end-of-text token, and counted. Default: the model's own limit."""
+
     batching: Literal["random", "length_grouped"] = "random"
     """How examples are drawn into steps: at random, or grouped by length (faster, but steps are no longer random draws)."""
 

@@ -37,6 +37,8 @@ ADAPTED_WIDTHS = 23
 """Inputs and outputs of a layer's linear maps, in widths: four maps of attention (8), and three of up to four widths (15)."""
 LOGIT_VALUES = 3
 """Values per token and word of the vocabulary: the logits, their softmax, their gradient."""
+_DECODER_LAYERS = ("num_decoder_layers", "decoder_layers")
+"""Where an encoder-decoder states the layers of its decoder, beside its encoder's ``num_hidden_layers``; no token passes both: an upper estimate."""
 GB = 1e9
 
 
@@ -202,7 +204,7 @@ def measure(run_dir: RunDir, settings: Settings) -> ModelSize:
             parameters = sum(parameter.numel() for parameter in AutoModel.from_config(config).parameters())
     # A task that predicts words makes logits for every token.
     vocabulary = 0 if "classification" in settings.task else int(getattr(config, "vocab_size", 0) or 0)
-    layers = int(getattr(config, "num_hidden_layers", 0) or 0)
+    layers = sum(int(getattr(config, name, 0) or 0) for name in ("num_hidden_layers", *_DECODER_LAYERS))
     size = ModelSize(parameters, parameters, layers, int(getattr(config, "hidden_size", 0) or 0), vocabulary)
     adapter = run_dir.input_adapter / "adapter_model.safetensors"
     return dataclasses.replace(size, trained=trained(size, settings.tuning, _num_elements(adapter) if adapter.is_file() else 0))

@@ -96,7 +96,8 @@ def padding_note(tokenizer: PreTrainedTokenizerBase) -> str:
 
 def _setup(run_dir: RunDir, settings: Settings) -> TokenizerSetup:
     tokenizer = load_tokenizer(settings, run_dir.input_model, run_dir.input_adapter)
-    return TokenizerSetup(tokenizer, max_length(settings, tokenizer, load_config(run_dir.input_model)))
+    config = load_config(run_dir.input_model)
+    return TokenizerSetup(tokenizer, max_length(settings, tokenizer, config), config)
 
 
 def _read(work: Work) -> tuple[dict[str, Split], list[str]]:

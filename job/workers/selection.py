@@ -21,6 +21,7 @@ Rows = npt.NDArray[np.int64]
 _DROPPING = frozenset({"max_empty_share", "max_unlabelled_share", "max_unknown_label_share", "max_masked_share"})
 _OTHER = {
     "max_truncated_share": "Raise JOB_TRAIN__MAX_SEQ_LENGTH, shorten the texts, or raise JOB_LIMITS__MAX_TRUNCATED_SHARE.",
+    "max_cut_target_share": "Raise JOB_TRAIN__MAX_TARGET_LENGTH, shorten the targets, or raise JOB_LIMITS__MAX_CUT_TARGET_SHARE.",
     "max_leaked_share": "Take the texts out of one of the two, or raise JOB_LIMITS__MAX_LEAKED_SHARE.",
 }
 

@@ -35,10 +35,11 @@ Digests = npt.NDArray[np.uint64]
 
 @dataclass(frozen=True)
 class TokenizerSetup:
-    """The tokenizer and how it is used: ``max_length`` in tokens, special tokens included."""
+    """The tokenizer and how it is used: ``max_length`` in tokens, special tokens included; ``config`` is the model's."""
 
     tokenizer: Any
     max_length: int
+    config: Any = None
 
     @property
     def has_type_ids(self) -> bool:

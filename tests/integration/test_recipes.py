@@ -77,8 +77,8 @@ WHOLE = sorted(LABELS.keys() - {"lora-distilbert"})
 """The recipes that publish a whole model."""
 
 
-ELSEWHERE = {"masked-lm", "causal-lm", "sft", "token-classification", "dpo", "reward", "embedding"}
-"""Run in test_language_recipes.py and test_pair_recipes.py."""
+ELSEWHERE = {"masked-lm", "causal-lm", "sft", "token-classification", "dpo", "reward", "embedding", "seq2seq"}
+"""Run in test_language_recipes.py, test_pair_recipes.py and test_seq2seq.py."""
 
 
 def test_every_recipe_is_run():

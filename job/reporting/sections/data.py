@@ -24,6 +24,10 @@ COUNTS = {
     "records": "Records, after packing",
     "words": "Words",
     "words_cut": "Words the model does not see",
+    "input_tokens": "Input tokens kept",
+    "input_tokens_cut": "Input tokens cut off",
+    "target_tokens_cut": "Target tokens cut off",
+    "targets_cut": "Targets that lost their end",
     "tokens_in": "Tokens in",
     "truncated_tokens": "Tokens cut off",
     "tokens_kept": "Tokens kept",
@@ -35,6 +39,7 @@ SHARES = {
     "truncated_tokens": "tokens_in",
     "trained_tokens": "tokens_kept",
     "words_cut": "words",
+    "targets_cut": "examples_kept",
 }
 ALWAYS = ("examples_in", "examples_kept", "tokens_in", "tokens_kept", "truncated_examples", "truncated_tokens")
 """Rows that are shown even where they are 0 everywhere: that nothing was cut is worth saying."""

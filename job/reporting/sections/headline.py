@@ -45,6 +45,10 @@ def metric_name(key: str) -> str:
         "rmse": "RMSE",
         "mae": "MAE",
         "r2": "R²",
+        "rouge": "ROUGE",
+        "l": "L",
+        "bleu": "BLEU",
+        "chrf": "chrF",
     }
     return " ".join(words.get(word, word) for word in key.split("_"))
 

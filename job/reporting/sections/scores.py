@@ -48,6 +48,7 @@ def scores(bundle: ReportBundle) -> dict[str, Any]:
         "calibration": _calibration(metrics),
         "samples": samples(bundle),
         "numbers": bundle.problem == "regression",
+        "texts": bundle.problem == "seq2seq",
         "mistakes": [_mistake(mistake, bundle.problem) for mistake in bundle.mistakes[:MAX_MISTAKES]],
     }
 
@@ -124,7 +125,7 @@ def _calibration(metrics: dict[str, Any]) -> Figure | None:
 
 
 def _mistake(mistake: dict[str, Any], problem: str) -> dict[str, str]:
-    kind = "off by" if problem == "regression" else "score"
+    kind = {"regression": "off by", "seq2seq": "ROUGE L"}.get(problem, "score")
     return {
         "id": str(mistake.get("id", "")),
         "text": str(mistake.get("text", "")),

@@ -22,6 +22,7 @@ _GREATER: dict[str, list[str]] = {
     "words": ["accuracy"],
     "preference": ["reward_accuracy", "reward_margin", "reward_chosen"],
     "reward": ["accuracy", "margin"],
+    "seq2seq": ["token_accuracy", "rouge_1", "rouge_2", "rouge_l", "bleu", "chrf", "exact_match"],
     "retrieval": ["recall_at_1", "recall_at_5", "recall_at_10", "mrr", "ndcg_at_10"],
 }
 _SMALLER: dict[str, list[str]] = {
@@ -32,6 +33,7 @@ _SMALLER: dict[str, list[str]] = {
     "words": ["loss"],
     "preference": ["loss", "kl"],
     "reward": ["loss"],
+    "seq2seq": ["loss", "perplexity"],
     "retrieval": ["median_rank"],
 }
 _MAIN = {
@@ -42,6 +44,7 @@ _MAIN = {
     "words": "accuracy",
     "preference": "reward_accuracy",
     "reward": "accuracy",
+    "seq2seq": "loss",
     "retrieval": "mrr",
 }
 """Regression's is the squared error, not R²: it is what training minimises and, unlike R², it is defined for any labels."""

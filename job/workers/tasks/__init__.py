@@ -22,6 +22,7 @@ from job.workers.tasks.embedding import Embedding, EmbeddingAppraisal, TextSets,
 from job.workers.tasks.masked_lm import MaskedAppraisal, MaskedDocuments, MaskedLM
 from job.workers.tasks.preparation import Preparation
 from job.workers.tasks.reward import Reward, RewardAppraisal
+from job.workers.tasks.seq2seq import Seq2Seq, Seq2SeqAppraisal, TextsWithTargets
 from job.workers.tasks.sft import Conversations, SupervisedAppraisal, SupervisedLM
 from job.workers.tasks.text_classification import ClassificationAppraisal, LabelledTexts, TextClassification
 from job.workers.tasks.token_classification import TaggedWords, TaggingAppraisal, TokenClassification
@@ -47,6 +48,7 @@ TASKS: dict[str, TaskKind] = {
     "dpo": TaskKind(AnswerPairs, Preference, PreferenceAppraisal),
     "reward": TaskKind(RewardPairs, Reward, RewardAppraisal),
     "embedding": TaskKind(TextSets, Embedding, EmbeddingAppraisal, describe_pooling),
+    "seq2seq": TaskKind(TextsWithTargets, Seq2Seq, Seq2SeqAppraisal),
 }
 
 

@@ -9,7 +9,7 @@ from job.settings.tuning import TuningSettings
 from job.workers import fit
 from job.workers.fit import ModelSize, Place, choose, need
 from job.workers.tuning import adapters
-from tests.support import tiny
+from tests.support import seq2seq, tiny
 
 N = 1_000_000_000
 SIZE = ModelSize(N, N, 24, 2048)
@@ -109,6 +109,15 @@ def test_a_model_s_size_from_its_files(tmp_path):
     assert 0 < alone.parameters <= found.parameters  # without the head that the file holds
     with pytest.raises(SettingsError, match="no weights"):
         fit.measure(run_dir, settings)
+
+
+@pytest.mark.parametrize("kind", seq2seq.CONFIGS)
+def test_a_decoder_s_layers_count_beside_its_encoder_s(tmp_path, kind):
+    run_dir = RunDir(tmp_path / "run")
+    seq2seq.write_model(run_dir.input_model, kind)
+    found = fit.measure(run_dir, tiny.settings(tmp_path, TASK="seq2seq"))
+    assert (found.layers, found.width) == (4, 32)
+    assert found.vocabulary > 0
 
 
 def test_what_a_method_trains():

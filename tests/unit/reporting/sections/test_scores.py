@@ -1,3 +1,5 @@
+import dataclasses
+
 from job.reporting.bundle import ReportBundle
 from job.reporting.sections import scores
 from tests.support import bundles
@@ -34,6 +36,15 @@ def test_labels_of_several_numbers_and_none():
     assert (multi["label"], multi["prediction"]) == ("science", "none")
     number = scores.scores(bundles.regression())["mistakes"][0]
     assert (number["label"], number["prediction"], number["score"]) == ("1.000", "4.812", "off by 3.812")
+
+
+def test_written_texts_are_measured_by_rouge():
+    bundle = bundles.single_label()
+    written = dataclasses.replace(bundle, prepared={**bundle.prepared, "problem": "seq2seq"})
+    shown = scores.scores(written)
+    assert shown["texts"]
+    assert not scores.scores(bundle)["texts"]
+    assert shown["mistakes"][0]["score"].startswith("ROUGE L ")
 
 
 def test_empty_bins_are_no_points():
