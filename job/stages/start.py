@@ -26,6 +26,8 @@ from job.storage.stores import open_store
 
 logger = logging.getLogger(__name__)
 _SHOWN = 8
+SCORING = ("evaluate", "publish")
+"""The stages after training, as a stop's record names them."""
 
 
 def gather(settings: Settings, crew: Crew, place: NodePlace) -> NodeGroup | None:
@@ -103,10 +105,22 @@ def _check_hope(settings: Settings, entries: Sequence[LogEntry]) -> None:
             "Read their failure records below attempts/ in the store. Once the cause is gone, JOB_LIMITS__MAX_FRUITLESS_ATTEMPTS=0 goes on.",
         )
     if 0 < limits.max_fruitless_stops <= stopped:
-        raise HopelessError(
-            f"The run {name} was stopped {stopped} times in a row before anything was committed: it never gets the time it needs.",
-            "Give an attempt more time, or save more often (JOB_CHECKPOINT__EVERY_MINUTES); then JOB_LIMITS__MAX_FRUITLESS_STOPS=0 goes on.",
+        raise HopelessError(*_never_enough_time(name, stopped, entries))
+
+
+def _never_enough_time(name: str, stopped: int, entries: Sequence[LogEntry]) -> tuple[str, str]:
+    """Message and hint for a run that is stopped again and again; an evaluation is not saved half-way, as training is."""
+    last = next(entry for entry in reversed(entries) if entry.kind == "stopped")
+    go_on = "then JOB_LIMITS__MAX_FRUITLESS_STOPS=0 goes on."
+    if last.fields.get("stage") in SCORING:
+        return (
+            f"The run {name} is trained, and was stopped {stopped} times in a row before the model was scored; one attempt must do that.",
+            f"Give an attempt more time, or score with more workers (JOB_PARALLEL__WORKERS_PER_NODE); {go_on}",
         )
+    return (
+        f"The run {name} was stopped {stopped} times in a row before anything was committed: it never gets the time it needs.",
+        f"Give an attempt more time, or save more often (JOB_CHECKPOINT__EVERY_MINUTES); {go_on}",
+    )
 
 
 def _check_places(settings: Settings) -> None:

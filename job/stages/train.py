@@ -10,6 +10,7 @@ from typing import Any
 
 from job import run_dir as run_dirs
 from job.cluster import supervise
+from job.cluster.stop import Pace
 from job.errors import FencedError, JobError, StopRequested
 from job.records import PreparedData, TrainResult
 from job.stages.context import RunContext
@@ -45,6 +46,8 @@ def train(context: RunContext, prepared: PreparedData) -> TrainResult | None:
         raise
     uploader.drain()
     context.group.exchange(DELIVERED, value=True)
+    # All of it is committed: what is left may be dropped at any instant, so the deadline needs no lead for another save.
+    context.stop.pace = Pace()
     context.progress.done(f"trained {prepared.num_examples['train']} examples")
     # Written where the model lies.
     return TrainResult.read(run_dir.root / "train.json") if context.group.is_main else None

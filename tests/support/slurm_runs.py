@@ -19,7 +19,7 @@ from typing import Any
 
 from job.cluster import launch
 from tests.support import jobs, tiny
-from tests.support.servers.slurm import Slurm, submit
+from tests.support.servers.slurm import OVER, Slurm, submit
 
 ROOT = Path(__file__).parents[2]
 JOB, SWEEP = ROOT / "slurm" / "job.sbatch", ROOT / "slurm" / "sweep.sbatch"
@@ -70,8 +70,7 @@ class Site:
 
     def ended(self, job: str) -> dict[str, str]:
         """What Slurm shows of a job that will not run again."""
-        over = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL"}
-        return self.wait(f"end of {job}", lambda: shown if (shown := self.cluster.show(job))["JobState"] in over else None)
+        return self.wait(f"end of {job}", lambda: shown if (shown := self.cluster.show(job))["JobState"] in OVER else None)
 
     def running(self, job: str, restarts: int) -> dict[str, str]:
         """What Slurm shows of a job in its attempt of that number."""

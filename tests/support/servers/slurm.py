@@ -26,6 +26,8 @@ from pathlib import Path
 from tests.support.servers.processes import free_ports, running, wait_until
 
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "srun", "scontrol", "squeue", "scancel", "sinfo", "munged", "unshare")
+OVER = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL"}
+"""States of a job that will not run again."""
 CALL_TIMEOUT_S = 30
 """An ``srun`` or ``scontrol`` that gets no answer waits for ever."""
 _SPACES = ("unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc")

@@ -146,6 +146,16 @@ def test_a_run_that_is_always_stopped_too_early_is_given_up(tmp_path):
     start_attempt(tiny.settings(tmp_path, LIMITS__MAX_FRUITLESS_STOPS="0"))
 
 
+@pytest.mark.parametrize("stage", ["evaluate", "publish"])
+def test_a_trained_run_that_is_always_stopped_before_it_is_scored_is_told_so(tmp_path, stage):
+    settings = tiny.settings(tmp_path, LIMITS__MAX_FRUITLESS_STOPS="2")
+    for name in ("train", stage):
+        start_attempt(settings).stopped({"stage": name})
+    with pytest.raises(HopelessError, match="is trained, and was stopped 2 times in a row before the model was scored") as caught:
+        start_attempt(settings)
+    assert "JOB_PARALLEL__WORKERS_PER_NODE" in caught.value.hint
+
+
 def test_a_run_that_gets_nowhere_is_given_up(settings, log):
     for _ in range(3):
         attempt = start_attempt(settings)

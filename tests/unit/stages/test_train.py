@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 
 import pytest
 
 from job import run_dir as run_dirs
 from job.cluster.group import NodeGroup
+from job.cluster.stop import Pace
 from job.errors import FencedError, HopelessError, StopRequested, UnavailableError
 from job.records import PreparedData, TrainResult
 from job.stages import train as stage
@@ -73,6 +75,24 @@ def test_a_run_that_is_lost_uploads_nothing_more(context, program, monkeypatch):
     program(error=FencedError("another"))
     with pytest.raises(FencedError):
         train(context, PREPARED)
+
+
+def test_once_all_is_committed_the_deadline_needs_no_lead(context, program):
+    """Two more saves and uploads would not be made: with their lead an evaluation ended before it had begun."""
+    context.stop.pace = Pace(step_s=1.0, save_s=30.0, upload_s=30.0)
+    context.stop.deadline = time.monotonic() + 100
+    program(10)
+    train(context, PREPARED)
+    assert context.stop.pace.lead_s == 0
+    context.stop.check()
+
+
+def test_a_training_that_was_stopped_keeps_its_lead(context, program):
+    context.stop.pace = Pace(step_s=1.0, save_s=30.0, upload_s=30.0)
+    program(10, error=StopRequested("SIGTERM"))
+    with pytest.raises(StopRequested):
+        train(context, PREPARED)
+    assert context.stop.pace.lead_s > 100
 
 
 def test_the_progress_line_follows_the_metrics(context, monkeypatch):
