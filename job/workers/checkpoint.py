@@ -23,6 +23,7 @@ import torch
 from job import run_dir as run_dirs
 from job.errors import UnusableError
 from job.run_dir import TEMPORARY_PREFIX, RunDir
+from job.workers.engine import loss_scale
 from job.workers.engine.base import Tensors
 from job.workers.engine.files import flush
 from job.workers.engine.group import Group
@@ -130,6 +131,7 @@ class Checkpointer:
         if self._run_dir.metrics.exists():
             shutil.copyfile(self._run_dir.metrics, folder / "metrics.jsonl")
         identity = run_dirs.read_json(self._run_dir.identity)
+        state.loss_scale = loss_scale.read(self.tensors.loss_scaler())
         record = {"format": FORMAT, **identity, "state": state.as_dict(), "metric": self._metric(state)}
         run_dirs.write_json(folder / "state.json", record)
 
@@ -144,6 +146,7 @@ class Checkpointer:
         self.tensors.read_weights(folder / "model.safetensors")
         self.tensors.read_moments(folder)
         state = TrainState.from_dict(record["state"])
+        loss_scale.restore(self.tensors.loss_scaler(), state.loss_scale)
         if self._group.is_main:
             self._restore_files(folder, state)
         return state

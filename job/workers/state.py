@@ -38,7 +38,7 @@ class TrainState:
     """Progress of the run.
 
     ``step`` counts finished optimizer steps; ``best_value`` is None until the first evaluation with a best metric, and
-    ``last_value`` where the last one had no finite value.
+    ``last_value`` where the last one had no finite value; ``loss_scale`` is that of the checkpoint that was written or read last.
     """
 
     step: int = 0
@@ -50,6 +50,7 @@ class TrainState:
     nonfinite_steps: int = 0
     done: bool = False
     seconds: float = 0.0
+    loss_scale: dict[str, float] | None = None
     window: Window = field(default_factory=Window)
 
     def as_dict(self) -> dict[str, Any]:

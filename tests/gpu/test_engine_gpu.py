@@ -5,7 +5,7 @@ import torch
 import torch.distributed as dist
 
 from job.settings.train import TrainSettings
-from job.workers.engine import Engine
+from job.workers.engine import Engine, loss_scale
 from job.workers.optimizer import make_optimizer
 from tests.support import tiny
 
@@ -52,6 +52,18 @@ def test_every_precision_learns(tmp_path, precision, given):
     engine, losses = trained(tmp_path, TRAIN__PRECISION=precision, **given)
     assert (engine.device.type, engine.precision) == ("cuda", precision)
     assert losses[-1] < losses[0] / 2
+
+
+@pytest.mark.parametrize("given", [{}, ZERO | {"PARALLEL__ZERO_STAGE": "2"}, ZERO | {"PARALLEL__ZERO_STAGE": "3"}])
+def test_the_loss_scale_of_float16_can_be_kept(tmp_path, given):
+    settings = tiny.settings(tmp_path, PARALLEL__DEVICE="cuda", TRAIN__PRECISION="fp16", **given)
+    engine = Engine.open(settings)
+    model = torch.nn.Linear(16, 4)
+    _, optimizer = engine.prepare(model, make_optimizer(model, TrainSettings()))
+    scaler = engine.tensors(model, optimizer).loss_scaler()
+    loss_scale.restore(scaler, {"scale": 32.0, "good_steps": 5})
+    kept = loss_scale.read(scaler)
+    assert (kept["scale"], kept["good_steps"]) == (32.0, 5)
 
 
 @pytest.mark.parametrize("tf32", ["true", "false"])

@@ -15,6 +15,7 @@ from datasets import load_from_disk
 from safetensors.torch import load_file
 
 from job import run_dir as run_dirs
+from job.workers.engine import loss_scale
 from job.workers.weights import load_published
 from tests.support import jobs, tiny
 
@@ -236,6 +237,30 @@ def test_an_engine_that_is_switched_off_underneath_is_noticed(sabotaged, name):
         assert outcome is not None, "trained to its end"
         assert outcome["code"] == 70
         assert SABOTAGED[name][1] in outcome["message"]
+
+
+def test_deepspeed_s_loss_scale_goes_on_where_it_stopped():
+    """Its own scaler of float16, which no CPU trains with: the scale, how long it has been good, and the patience that is left."""
+    from deepspeed.runtime.fp16.loss_scaler import DynamicLossScaler
+
+    def scaler(init_scale):
+        return DynamicLossScaler(init_scale, scale_window=3, min_scale=1, delayed_shift=2, consecutive_hysteresis=False)
+
+    first, second, unlike = scaler(8.0), scaler(65536.0), torch.amp.GradScaler("cpu", growth_interval=3)
+    # As an overflow in its eighth step leaves it two steps later; to go through one it wants a process group.
+    first.cur_iter, first.last_overflow_iter, first.cur_hysteresis = 10, 7, 1
+    kept = loss_scale.read(first)
+    assert kept == {"scale": 8.0, "good_steps": 2, "hysteresis": 1}
+    for other in (second, unlike):
+        loss_scale.restore(other, kept)
+    assert loss_scale.read(second) == kept
+    assert (unlike.get_scale(), loss_scale.read(unlike)["good_steps"]) == (8.0, 2)
+    scales = []
+    for _ in range(5):
+        for each in (first, second):
+            each.update_scale(overflow=False)
+        scales.append((first.cur_scale, second.cur_scale))
+    assert scales == [(8.0, 8.0), (16.0, 16.0), (16.0, 16.0), (16.0, 16.0), (32.0, 32.0)]
 
 
 def test_a_whole_job_with_zero_3_on_two_workers(tmp_path):

@@ -52,6 +52,10 @@ class Tensors(ABC):
         """Take over the optimizer's state from all files that any engine wrote, on any number of processes."""
 
     @abstractmethod
+    def loss_scaler(self) -> Any:
+        """What scales float16's losses (`job.workers.engine.loss_scale`); None where nothing does."""
+
+    @abstractmethod
     def num_bytes(self) -> int:
         """What this node's ranks will write for one checkpoint."""
 

@@ -43,7 +43,7 @@ class Replicas(Engine):
         return Facts(self.kind, *proof.place(), type(wrapped).__name__, backend, elements, (elements, elements))
 
     def tensors(self, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> WholeTensors:
-        return WholeTensors(model, optimizer, writes=self.is_main)
+        return WholeTensors(model, optimizer, writes=self.is_main, scaler=self.accelerator.scaler)
 
     @contextlib.contextmanager
     def accumulating(self, wrapped: torch.nn.Module, *, last: bool) -> Iterator[None]:

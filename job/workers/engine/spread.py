@@ -132,6 +132,9 @@ class SpreadTensors(Tensors):
                 for key in MOMENT_KEYS:
                     each.of(state[key]).copy_(moments.slice(each.name, key, each.start, each.numel))
 
+    def loss_scaler(self) -> Any:
+        return getattr(self._zero, "loss_scaler", None)  # the optimizer of bf16 with stage 1 has none
+
     def num_bytes(self) -> int:
         mine = 4 * len(MOMENT_KEYS) * sum(each.numel for each in slices(self._model, self._zero, self._group))
         return mine + (sum(layout.num_bytes for layout in self._layouts()) if self._group.is_main else 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -29,10 +30,13 @@ def read_weights(model: torch.nn.Module, path: Path) -> None:
 class WholeTensors(Tensors):
     """All trained weights and their moments by parameter name, of the plain model and its optimizer."""
 
-    def __init__(self, model: torch.nn.Module, optimizer: torch.optim.Optimizer, *, writes: bool = True) -> None:
+    def __init__(
+        self, model: torch.nn.Module, optimizer: torch.optim.Optimizer, *, writes: bool = True, scaler: Any = None
+    ) -> None:
         self._model = model
         self._optimizer = optimizer
         self._writes = writes
+        self._scaler = scaler
 
     def write_weights(self, path: Path) -> None:
         if self._writes:
@@ -57,6 +61,9 @@ class WholeTensors(Tensors):
                 if parameter.requires_grad and (keys := moments.keys(name)):
                     # AdamW keeps its step counter on the CPU unless fused on a GPU; it follows the parameter there.
                     self._optimizer.state[parameter] = {key: moments.whole(name, key, parameter) for key in keys}
+
+    def loss_scaler(self) -> Any:
+        return self._scaler
 
     def num_bytes(self) -> int:
         return WEIGHTS_EACH * trained.size_bytes(self._model) if self._writes else 0

@@ -69,6 +69,23 @@ def test_continues_bit_for_bit(node, tmp_path):
     assert len(node.everything()) == 6 + 3 * 6
 
 
+def test_the_loss_scale_is_part_of_it(node, tmp_path):
+    """Torch's scaler of float16, on the CPU: without its state a continued run would begin with the highest scale again."""
+
+    def scaled(node, scale):
+        tensors = WholeTensors(node.model, node.optimizer, scaler=torch.amp.GradScaler("cpu", init_scale=scale))
+        node.checkpointer = Checkpointer(node.run_dir, tensors, OneRank(), BestMetric("accuracy"))
+        return tensors.loss_scaler()
+
+    scaled(node, 512.0)
+    folder = node.checkpointer.write(TrainState(step=3))
+    assert run_dirs.read_json(folder / "state.json")["state"]["loss_scale"] == {"scale": 512.0, "good_steps": 0}
+    other = Node(tmp_path / "second")
+    scaler = scaled(other, 65536.0)
+    other.checkpointer.read(folder)
+    assert scaler.get_scale() == 512
+
+
 def test_a_checkpoint_before_the_first_step(tmp_path):
     fresh = Node(tmp_path / "first")
     folder = fresh.checkpointer.write(TrainState())
