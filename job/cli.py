@@ -61,6 +61,11 @@ def _parser() -> _Parser:
     runs = commands.add_parser("runs", help="the runs at a place: attempts, steps, states, reasons")
     runs.add_argument("uri", help="what JOB_OUTPUT__URI says, or that with a run's name behind it")
     runs.set_defaults(command=_runs)
+    compare = commands.add_parser("compare", help="runs side by side: settings that differ, scores with intervals, the best")
+    compare.add_argument("uri", help="what JOB_OUTPUT__URI says")
+    compare.add_argument("--runs", default="*", metavar="PATTERN", help="names of the runs, such as 'reviews-*'")
+    compare.add_argument("--page", type=Path, metavar="FILE", help="write the comparison as an HTML page, too")
+    compare.set_defaults(command=_compare)
     verify = commands.add_parser("verify", help="what of a run is committed, what is whole, what is orphaned")
     verify.add_argument("uri", help="what JOB_OUTPUT__URI says, or that with a run's name behind it")
     verify.add_argument("--sizes-only", action="store_true", help="compare names and sizes, do not read the files")
@@ -144,6 +149,14 @@ def _runs(arguments: argparse.Namespace, _: Mapping[str, str]) -> int:
     from job.inspection import runs
 
     text, code = runs.show(arguments.uri)
+    print(text)
+    return code
+
+
+def _compare(arguments: argparse.Namespace, _: Mapping[str, str]) -> int:
+    from job.inspection import compare
+
+    text, code = compare.show(arguments.uri, arguments.runs, arguments.page)
     print(text)
     return code
 

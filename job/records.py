@@ -118,6 +118,8 @@ class EvalReport(Record):
     """Python that uses the model, for its card; ``{model}`` stands for its name."""
     samples: list[dict[str, str]] = field(default_factory=list)
     """Pieces of text for the report, as in `job.workers.ledger.Described`."""
+    greater_is_better: bool | None = None
+    """Direction of the main metric; None in what an older version wrote."""
 
 
 @dataclass(frozen=True)

@@ -25,11 +25,12 @@ def _run(name: str, entries: list[LogEntry]) -> str:
     commits = [entry for entry in entries if entry.kind == "committed"]
     last = f"last commit step {commits[-1]['step']} at {_time(commits[-1])}" if commits else "no commit"
     starts = [entry for entry in entries if entry.kind == "started"]
-    lines = [f"{name}: {_state(entries)}, {len(starts)} attempt(s), {last}"]
+    lines = [f"{name}: {state(entries)}, {len(starts)} attempt(s), {last}"]
     return "\n".join([*lines, *(_attempt(start, entries) for start in starts)])
 
 
-def _state(entries: list[LogEntry]) -> str:
+def state(entries: list[LogEntry]) -> str:
+    """How a run stands, by its log."""
     if any(entry.kind == "complete" for entry in entries):
         return "complete"
     return {"stopped": "stopped", "failed": "failed"}.get(entries[-1].kind, _OPEN)
@@ -42,10 +43,11 @@ def _attempt(start: LogEntry, entries: list[LogEntry]) -> str:
     end = next((entry for entry in reversed(own) if entry.kind in ("complete", "stopped", "failed")), None)
     newer = any(entry.kind == "started" and entry.number > start.number for entry in entries)
     unsaid = "ended without a word, a newer attempt took over" if newer else _OPEN
-    return f"  attempt {start.attempt} ({start.nonce}) from {_time(start)}: {committed}; {_ending(end) if end else unsaid}"
+    return f"  attempt {start.attempt} ({start.nonce}) from {_time(start)}: {committed}; {ending(end) if end else unsaid}"
 
 
-def _ending(end: LogEntry) -> str:
+def ending(end: LogEntry) -> str:
+    """How an attempt ended, by its last entry: when, with which code, why."""
     if end.kind == "complete":
         return f"complete at {_time(end)}"
     code = end.fields.get("code")

@@ -27,21 +27,29 @@ TEMPLATES = Path(__file__).parent / "templates"
 def render(bundle: ReportBundle) -> str:
     """The report as an HTML page.  Parts that the bundle does not have are left out."""
     shown = bundle.masked()
-    environment = Environment(
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            name=shown.name,
+            headline=headline(shown),
+            training=training(shown),
+            scores=scores(shown),
+            data=data(shown),
+            provenance=provenance(shown),
+        )
+    )
+
+
+def environment() -> Environment:
+    """Where pages are made: every value is escaped, and what is not given is an error."""
+    return Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_unbroken,
         trim_blocks=True,
         lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2").render(
-        name=shown.name,
-        headline=headline(shown),
-        training=training(shown),
-        scores=scores(shown),
-        data=data(shown),
-        provenance=provenance(shown),
     )
 
 

@@ -161,6 +161,7 @@ def make_report(subject: Subject, scores: Scores, untrained: Scores) -> EvalRepo
             **{name: _scalars(metrics) for name, metrics in baselines.items()},
             "untrained": _scalars(task.metrics(untrained)),
         },
+        greater_is_better=task.greater_is_better(task.main_metric()),
         pipeline_tag=appraisal.pipeline_tag,
         usage=appraisal.usage,
     )

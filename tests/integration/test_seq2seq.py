@@ -14,7 +14,7 @@ from job.errors import JobError, SettingsError
 from job.settings import root
 from job.workers.prepare import main
 from tests.integration.test_language_reference import STEP, STEPS, by_hand, ours, padded, start
-from tests.support import jobs, language, recipes, seq2seq, tiny
+from tests.support import jobs, language, recipes, seq2seq, tasks, tiny
 from tests.support.minihub import MiniHub
 
 # Two threads that wait for each other on a busy machine make milliseconds of what takes microseconds.
@@ -196,3 +196,49 @@ def test_bad_data_is_named_with_its_remedy(bad, tmp_path, models):
 def test_bad_settings_are_named(changes, says, tmp_path):
     with pytest.raises(SettingsError, match=says):
         root.load(tiny.environ(tmp_path, **changes))
+
+
+ENGINES = {
+    "ddp": {},
+    "zero2": {"PARALLEL__ENGINE": "deepspeed", "PARALLEL__ZERO_STAGE": "2"},
+    "zero3": {"PARALLEL__ENGINE": "deepspeed", "PARALLEL__ZERO_STAGE": "3"},
+}
+
+
+def long_and_short(count, seed):
+    """Some targets are one short word, so ranks are done with their texts at unlike times."""
+    found = seq2seq.pairs(count, seed)
+    negative = tuple(tiny.WORDS["negative"])
+    return language.json_lines(
+        [{**pair, "target": "no" if pair["target"].endswith(negative) else pair["target"]} for pair in found]
+    )
+
+
+def test_engines_train_and_write_the_same(tmp_path):
+    """One process; two with replicas and with ZeRO, whose ranks write texts of unlike length and have to wait for each other."""
+    model, runs = seq2seq.write_model(tmp_path / "model", "t5"), {}
+    data = {"train": {"a.jsonl": long_and_short(80, 0)}, "eval": {"e.jsonl": long_and_short(13, 1)}}
+    changes = {"TRAIN__MAX_STEPS": "40", "TRAIN__LEARNING_RATE": "1e-2", "EVAL__EVERY_STEPS": "20", "EVAL__MAX_NEW_TOKENS": "24"}
+    # A text or two at a time; and weights as small as these are spread only when asked to.
+    (tmp_path / "spread.json").write_text(json.dumps({"zero_optimization": {"stage3_param_persistence_threshold": 0}}))
+    ENGINES["zero3"]["PARALLEL__DEEPSPEED_CONFIG"] = str(tmp_path / "spread.json")
+    changes |= {"EVAL__MICRO_BATCH_TOKENS": "40", "EVAL__BEST_METRIC": "none"}
+    for name, engine in {"single": {}, **ENGINES}.items():
+        runs[name] = tasks.prepared(tmp_path / name, model, data, TASK="seq2seq", **changes, **engine)
+    tiny.train_all([runs["single"]], 1)
+    tiny.train_all([runs[name] for name in ENGINES], 2)
+    found = {name: evaluations(run) for name, run in runs.items()}
+    assert [record["step"] for record in found["single"]] == [20, 40]
+    for name in ENGINES:
+        for record, alone in zip(found[name], found["single"], strict=True):
+            assert record["eval/loss"] == pytest.approx(alone["eval/loss"], rel=1e-3), name
+            assert record["eval/num_tokens"] == alone["eval/num_tokens"]
+            assert len(record["samples"]) == len(alone["samples"]) == 3
+            # Two tokens that are all but equally likely may change places by rounding.
+            assert record["eval/rouge_l"] == pytest.approx(alone["eval/rouge_l"], abs=0.1), name
+    assert found["single"][1]["eval/rouge_l"] > 0.3
+
+
+def evaluations(run_dir):
+    records = [json.loads(line) for line in run_dir.metrics.read_text().splitlines()]
+    return [record for record in records if "eval/loss" in record]
