@@ -12,7 +12,7 @@ from job.settings.root import Settings
 _RESULT_GROUPS = ("task", "model", "data", "tuning", "train", "eval", "tagging", "preference", "embedding")
 _NO_EFFECT = {
     "model": {"hub_token"},
-    "train": {"log_every_steps", "data_workers"},
+    "train": {"log_every_steps", "data_workers", "micro_batch_size", "micro_batch_tokens"},
     "eval": {"bootstrap_samples", "confidence", "micro_batch_tokens"},
 }
 _PLACES = {"model": {"uri", "revision", "base_uri"}, "data": {"train_uri", "eval_uri", "test_uri"}}

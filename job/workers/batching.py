@@ -166,6 +166,22 @@ def _level(pieces: list[MicroBatch], count: int, spare: int) -> list[MicroBatch]
     return pieces
 
 
+def heaviest(lengths: Lengths, most_rows: int, cut: Cut) -> list[MicroBatch]:
+    """The micro-batches that need the most memory: with the longest examples, and with the most padded tokens if that is another.
+
+    Args:
+        lengths: tokens of every example of the split.
+        most_rows: most examples of a step that one rank may be dealt.
+        cut: how steps are cut.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    sizes = lengths[order]
+    most = np.minimum(min(most_rows, cut.max_examples or most_rows), np.arange(len(order), 0, -1))
+    rows = np.clip(cut.max_tokens // np.maximum(sizes, 1), 1, most)
+    starts = sorted({0, int(np.argmax(rows * sizes))})
+    return [MicroBatch(tuple(int(index) for index in order[start : start + rows[start]])) for start in starts]
+
+
 def padded_tokens(pieces: Sequence[MicroBatch], lengths: Lengths) -> int:
     """Tokens that one rank computes for its micro-batches, padding included."""
     return sum(len(piece.indices) * int(lengths[list(piece.indices)].max()) for piece in pieces)

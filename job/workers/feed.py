@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from job.workers.batching import Cut, Indices, Schedule, padded_tokens, plan_step
+from job.workers.batching import Cut, Indices, MicroBatch, Schedule, heaviest, padded_tokens, plan_step
 from job.workers.scoring import batches
 from job.workers.tasks.base import Batch, Task
 
@@ -49,19 +50,33 @@ class Feed(Dataset[Step]):
         self._dataset = dataset
         self._task = task
         self.schedule = schedule
-        self._cut = cut
+        self.cut = cut
         self._place = place
         self._order: tuple[int, Indices] = (-1, np.empty(0, dtype=np.int64))
 
     def __getitem__(self, number: int) -> Step:
         lengths = self.schedule.lengths
-        examples = self.schedule.examples(number, self._epoch_order(number // self.schedule.steps_per_epoch))
-        plan = plan_step(examples, lengths, self._place.world_size, self._cut)
+        examples, plan = self._examples(number), self.plan(number)
         epoch = number // self.schedule.steps_per_epoch
         made = list(batches(self._task, self._dataset, plan[self._place.rank], epoch))
         padded = sum(padded_tokens(pieces, lengths) for pieces in plan)
         mine = tuple(index for piece in plan[self._place.rank] if not piece.filler for index in piece.indices)
         return Step(number, examples, mine, made, int(lengths[examples].sum()), padded)
+
+    def plan(self, number: int) -> list[list[MicroBatch]]:
+        """The micro-batches of a step, of every rank: the same list on each of them."""
+        return plan_step(self._examples(number), self.schedule.lengths, self._place.world_size, self.cut)
+
+    def heaviest(self) -> list[MicroBatch]:
+        """The micro-batches of the whole run that need the most memory."""
+        return heaviest(self.schedule.lengths, math.ceil(self.schedule.global_batch_size / self._place.world_size), self.cut)
+
+    def batch(self, piece: MicroBatch) -> Batch:
+        """A micro-batch as the first epoch would see it."""
+        return next(batches(self._task, self._dataset, [piece], 0))
+
+    def _examples(self, number: int) -> Indices:
+        return self.schedule.examples(number, self._epoch_order(number // self.schedule.steps_per_epoch))
 
     def _epoch_order(self, epoch: int) -> Indices:
         if self._order[0] != epoch:
@@ -73,16 +88,25 @@ class Feed(Dataset[Step]):
         return [str(self._dataset[int(index)]["id"]) for index in step.examples]
 
     def stream(self, start: int, num_steps: int, data_workers: int) -> Iterator[Step]:
-        """Steps ``start`` to ``num_steps`` - 1.  The order does not depend on ``data_workers``."""
-        loader: DataLoader[Step] = DataLoader(
-            self,
-            sampler=range(start, num_steps),
-            batch_size=None,
-            num_workers=data_workers,
-            worker_init_fn=_deaf if data_workers else None,
-            pin_memory=torch.cuda.is_available(),
-        )
-        yield from loader
+        """Steps ``start`` to ``num_steps`` - 1.  The order does not depend on ``data_workers``.
+
+        A ``cut`` that is replaced meanwhile holds from the next step on, whatever was made ahead.
+        """
+        while start < num_steps:
+            loader: DataLoader[Step] = DataLoader(
+                self,
+                sampler=range(start, num_steps),
+                batch_size=None,
+                num_workers=data_workers,
+                worker_init_fn=_deaf if data_workers else None,
+                pin_memory=torch.cuda.is_available(),
+            )
+            cut = self.cut
+            for step in loader:
+                yield step
+                start += 1
+                if self.cut is not cut:
+                    break
 
 
 def _deaf(_: int) -> None:

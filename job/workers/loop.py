@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +20,9 @@ from job.settings.root import Settings
 from job.workers.boundary import Boundary
 from job.workers.engine import Engine
 from job.workers.feed import Feed, Step
+from job.workers.memory import Memory
 from job.workers.state import TrainState, Window
-from job.workers.tasks.base import Task
+from job.workers.tasks.base import Batch, Task
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ class Loop:
         self.settings = settings
         self.parts = parts
         self.state = state
+        self.memory = Memory(engine, parts.feed, collective=parts.task.collective)
 
     def run(self, num_steps: int, boundary: Boundary, record: Callable[[dict[str, Any]], None]) -> None:
         """Train to the end.
@@ -88,27 +90,55 @@ class Loop:
         boundary.finish(state)
 
     def take_step(self, step: Step) -> StepResult:
-        """Forward and backward over the step's micro-batches, then one update unless something is not finite."""
+        """Forward and backward over the step's micro-batches, then one update unless something is not finite.
+
+        Where a micro-batch does not fit into memory, the step is cut smaller and taken again from the state before it.
+        """
         engine, parts = self.engine, self.parts
-        engine.seed(self.settings.run.seed, step.number)
-        batches = parts.task.foresee(parts.wrapped, step.batches, engine)
-        if batches is not step.batches:
-            engine.seed(self.settings.run.seed, step.number)
-        (weight,) = engine.sum([float(sum(batch.weights.sum() for batch in batches))])
-        local_loss = torch.zeros((), dtype=torch.float64, device=engine.device)
-        for number, batch in enumerate(batches, 1):
-            with engine.accumulating(parts.wrapped, last=number == len(batches)):
-                on_device = batch.to(engine.device)
-                micro_loss = parts.task.loss_sum(parts.wrapped, on_device)
-                # Engines average gradients over the ranks, so each rank counts its share world_size times.
-                engine.backward(parts.wrapped, micro_loss * (engine.world_size / weight))
-            local_loss += micro_loss.detach()
-        (loss_sum,) = engine.sum([float(local_loss)])
+        while (passed := self._passes(step)) is None:
+            self.memory.forget(parts.optimizer)
+            step = self.memory.smaller(step.number)
+        local_loss, weight = passed
+        (loss_sum,) = engine.sum([local_loss])
         for group in parts.optimizer.param_groups:
             group["lr"] = parts.learning_rate(step.number)
         # Loss and norm are over all ranks, so every rank decides the same.
         update = engine.update(parts.wrapped, parts.optimizer, usable=math.isfinite(loss_sum))
         return StepResult(loss_sum, weight, update.grad_norm, update.rescaled)
+
+    def _passes(self, step: Step) -> tuple[float, float] | None:
+        """Forward and backward over all micro-batches: this rank's summed loss, all ranks' weight; None when some rank was short of memory."""
+        engine, parts, memory = self.engine, self.parts, self.memory
+        engine.seed(self.settings.run.seed, step.number)
+        batches: Sequence[Batch] = step.batches
+        with memory.watched(max(len(batch.weights) for batch in batches)):
+            batches = parts.task.foresee(parts.wrapped, step.batches, engine)
+        if memory.short and memory.given_up():
+            return None
+        if batches is not step.batches:
+            engine.seed(self.settings.run.seed, step.number)
+        (weight,) = engine.sum([float(sum(batch.weights.sum() for batch in batches))])
+        local_loss = torch.zeros((), dtype=torch.float64, device=engine.device)
+        *first, last = batches
+        for batch in first:
+            with memory.watched(len(batch.weights)):
+                local_loss += self.pass_over(batch, weight, last=False)
+            if memory.short:
+                break
+        if first and memory.given_up():
+            return None
+        with memory.watched(len(last.weights), together=True):
+            local_loss += self.pass_over(last, weight, last=True)
+        return None if memory.short and memory.given_up() else (float(local_loss), weight)
+
+    def pass_over(self, batch: Batch, weight: float, *, last: bool) -> torch.Tensor:
+        """Forward and backward over one micro-batch; its summed loss."""
+        engine, parts = self.engine, self.parts
+        with engine.accumulating(parts.wrapped, last=last):
+            loss = parts.task.loss_sum(parts.wrapped, batch.to(engine.device))
+            # Engines average gradients over the ranks, so each rank counts its share world_size times.
+            engine.backward(parts.wrapped, loss * (engine.world_size / weight))
+        return loss.detach()
 
     def _check_engine(self, step: Step, *, proven: bool) -> None:
         """After the first step: each rank had its own examples, and the update reached every copy of the weights; these again and again."""

@@ -47,13 +47,25 @@ def run_program(name: str, body: Callable[[RunDir, Settings], None]) -> None:
     try:
         body(run_dir, settings)
     except Exception as error:  # noqa: BLE001 - the outcome of a program is whatever ended it
-        failure = as_job_error(error)
+        failure = _failure(error)
     _log(failure)
     run_dirs.write_json(run_dir.outcome(name, place.rank), _outcome(failure) | {"time": time.time(), "rank": place.rank})
     logging.shutdown()
     sys.stderr.flush()
     # No clean-up of process groups: a peer may be gone, and tearing down would wait for it.
     os._exit(failure.exit_code if failure else COMPLETE)
+
+
+def _failure(error: Exception) -> JobError:
+    """The outcome; where nobody knew how to go on without memory, the answer is a person's: smaller pieces."""
+    if "torch" in sys.modules:
+        from job.workers.engine.shortage import no_memory_left, too_large
+
+        if not isinstance(error, JobError) and no_memory_left(error):
+            outcome = too_large("", error)
+            outcome.__cause__ = error
+            return outcome
+    return as_job_error(error)
 
 
 def _attempt(run_dir: RunDir) -> dict[str, object]:

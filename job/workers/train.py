@@ -34,6 +34,7 @@ from job.workers.fit import Choice
 from job.workers.loop import Loop, Parts
 from job.workers.optimizer import learning_rate, make_optimizer
 from job.workers.program import Heartbeat, run_program
+from job.workers.rehearsal import rehearse
 from job.workers.scoring import Examples
 from job.workers.state import BestMetric, TrainState
 from job.workers.tasks import accompany, make_task
@@ -186,7 +187,10 @@ def train(run_dir: RunDir, settings: Settings, engine: Engine, trainee: Trainee)
     boundary.continue_from(state)
     if engine.is_main:
         run_dirs.write_json(run_dir.plan, {"num_steps": trainee.num_steps, "start_step": state.step})
-    Loop(engine, settings, parts, state).run(trainee.num_steps, boundary, record)
+    loop = Loop(engine, settings, parts, state)
+    rehearse(loop, trainee.model, examples)
+    run_dirs.require_room(run_dir.root, checkpointer.tensors.num_bytes() + settings.limits.min_free_bytes)
+    loop.run(trainee.num_steps, boundary, record)
 
 
 def publishable(run_dir: RunDir, engine: Engine, settings: Settings, trainee: Trainee) -> None:

@@ -222,9 +222,10 @@ SABOTAGED = {
 
 @pytest.fixture(scope="module")
 def sabotaged(folder):
+    cells = {name: engine_settings for name, (engine_settings, _) in SABOTAGED.items()} | {"scarce": {}, "undisturbed": {}}
     runs = {
         name: make(folder, name, engine_settings, TRAIN__MAX_STEPS="12", EVAL__EVERY_STEPS="1000")
-        for name, (engine_settings, _) in SABOTAGED.items()
+        for name, engine_settings in cells.items()
     }
     tiny.train_all(list(runs.values()), 2)
     return runs
@@ -261,6 +262,19 @@ def test_deepspeed_s_loss_scale_goes_on_where_it_stopped():
             each.update_scale(overflow=False)
         scales.append((first.cur_scale, second.cur_scale))
     assert scales == [(8.0, 8.0), (16.0, 16.0), (16.0, 16.0), (16.0, 16.0), (32.0, 32.0)]
+
+
+def test_a_rank_that_is_short_of_memory_changes_nothing_but_the_cut(sabotaged):
+    """Both ranks take the step again, from the state before it and in smaller micro-batches: same examples, same update."""
+    for rank in (0, 1):
+        assert run_dirs.read_json(sabotaged["scarce"].root / f"sabotaged-{rank}.json") is None
+    assert furthest(weights(sabotaged["scarce"], 12), weights(sabotaged["undisturbed"], 12)) < WEIGHT_TOLERANCE
+    assert [r["train/loss"] for r in records(sabotaged["scarce"])] == pytest.approx(
+        [r["train/loss"] for r in records(sabotaged["undisturbed"])], rel=1e-5
+    )
+    shares = [[r["perf/padding_share"] for r in records(sabotaged[name])] for name in ("scarce", "undisturbed")]
+    assert shares[0][:10] == shares[1][:10]
+    assert shares[0][10:] != shares[1][10:]
 
 
 def test_a_whole_job_with_zero_3_on_two_workers(tmp_path):

@@ -90,6 +90,25 @@ def bitflip():
         yield
 
 
+@contextlib.contextmanager
+def scarce():
+    """Rank 1 is out of memory in the tenth step, with what a GPU would raise; a CPU's process would be killed.  No harm may come of it."""
+    pass_over = Loop.pass_over
+    ran_out = []
+
+    def and_run_out(self, batch, weight, *, last):
+        loss = pass_over(self, batch, weight, last=last)
+        if self.state.step == 9 and self.engine.rank == 1 and not last and not ran_out:
+            ran_out.append(1)
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return loss
+
+    with mock.patch.object(Loop, "pass_over", and_run_out):
+        yield
+    assert len(ran_out) == dist.get_rank()
+
+
 SABOTAGES = {
-    sabotage.__name__: sabotage for sabotage in (disengaged, lonely, unreplicated, stageless, unsharded, unsynchronised, bitflip)
+    sabotage.__name__: sabotage
+    for sabotage in (disengaged, lonely, unreplicated, stageless, unsharded, unsynchronised, bitflip, scarce)
 }

@@ -86,13 +86,37 @@ class RowsTask(Task):
         }
 
 
+class Scarce(RowsTask):
+    """Stands for a device that holds ``most`` examples at once: a CPU cannot be made to run out of memory without being killed.
+
+    ``tried`` are the sizes of all micro-batches that were asked for, ``fail_at`` numbers of passes that fail whatever their size.
+    """
+
+    def __init__(self, most, fail_at=()):
+        self.most, self.tried, self.fail_at = most, [], set(fail_at)
+
+    def _hold(self, count):
+        self.tried.append(count)
+        if count > self.most or len(self.tried) in self.fail_at:
+            raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to hold {count} rows.\nMore of it.")
+
+    def loss_sum(self, model, batch):
+        loss = super().loss_sum(model, batch)
+        self._hold(len(batch.weights))  # after the forward pass: something is there to be thrown away
+        return loss
+
+    def measure(self, model, batch):
+        self._hold(len(batch.weights))
+        return super().measure(model, batch)
+
+
 class OneRank:
     """An engine of one rank; ``sums`` are handed out instead of what other ranks would add."""
 
     def __init__(self, rank=0, world_size=1, sums=()):
         self.rank, self.local_rank, self.world_size, self.is_main = rank, rank, world_size, rank == 0
         self.is_local_main = self.local_rank == 0
-        self.device, self.precision, self.lockstep = torch.device("cpu"), "fp32", False
+        self.device, self.precision, self.lockstep, self.repeatable = torch.device("cpu"), "fp32", False, True
         self.accelerator = SimpleNamespace(scaler=None)
         self.settings = SimpleNamespace(train=SimpleNamespace(max_grad_norm=0))
         self.seeds, self.lasts, self.checked, self.barriers = [], [], [], 0
@@ -114,6 +138,8 @@ class OneRank:
         self.seeds.append(numbers)
 
     autocast = Engine.autocast
+    out_of_memory = Engine.out_of_memory
+    free_memory = Engine.free_memory
     backward = Replicas.backward
     update = Replicas.update
 

@@ -72,9 +72,11 @@ class Engine(Group, ABC):
 
     Attributes:
         lockstep: whether a forward pass is a collective, so that every rank has to make as many.
+        repeatable: whether a step that failed before its last micro-batch can be taken again.
     """
 
     lockstep = False
+    repeatable = False
 
     def __init__(self, group: Group, settings: Settings) -> None:
         self.__dict__.update(vars(group))

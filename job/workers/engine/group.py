@@ -16,6 +16,7 @@ from job.cluster import topology
 from job.cluster.topology import WorkerPlace
 from job.errors import CrashError, SettingsError
 from job.settings.root import Settings
+from job.workers.engine.shortage import no_memory_left
 
 
 def native_bf16(device: str) -> bool:
@@ -88,6 +89,15 @@ class Group:
         torch.manual_seed((int(high) << 32) | int(low))
         np.random.seed(int(low))  # noqa: NPY002 - libraries under us draw from the global generator
         random.seed(int(high))
+
+    def out_of_memory(self, error: BaseException) -> bool:
+        """Whether an error says that this rank's device has no memory left."""
+        return no_memory_left(error)
+
+    def free_memory(self) -> None:
+        """Give memory that is kept for the next tensor back to the device, so that smaller ones find room."""
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     @contextlib.contextmanager
     def autocast(self) -> Iterator[None]:

@@ -21,6 +21,8 @@ from job.workers.engine.whole import WholeTensors
 class Replicas(Engine):
     """Every rank holds all weights, gradients and moments; gradients are averaged in the step's last backward pass."""
 
+    repeatable = True
+
     def __init__(self, group: Group, settings: Settings) -> None:
         super().__init__(group, settings)
         self.accelerator = Accelerator(

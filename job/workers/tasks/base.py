@@ -64,6 +64,8 @@ class Task(Protocol):
     prepared: PreparedData
     indivisible: bool = False
     """A rank's share of a step has to be one micro-batch, because the losses of its examples depend on one another."""
+    collective: bool = False
+    """Ranks meet inside of a forward pass, so none can give up a micro-batch by itself."""
 
     def main_metric(self) -> str:
         """Name of the metric that ``best_metric=auto`` means and that carries the confidence interval."""

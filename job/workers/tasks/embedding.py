@@ -83,6 +83,8 @@ class TextSets:
 class Embedding(Task):
     """The `Task`: cross entropy of each anchor over all candidates of the step."""
 
+    collective = True
+
     def __init__(self, settings: Settings, prepared: PreparedData, tokenizer: Any) -> None:
         if settings.train.global_batch_size < 2:
             raise SettingsError(

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from job.workers.batching import GROUPED_STEPS, Cut, MicroBatch, Schedule, padded_tokens, plan_step
+from job.workers.batching import GROUPED_STEPS, Cut, MicroBatch, Schedule, heaviest, padded_tokens, plan_step
 
 few = settings(max_examples=40, deadline=None)
 lengths_of_steps = st.lists(st.integers(1, 64), min_size=1, max_size=40).map(lambda found: np.array(found, dtype=np.int64))
@@ -169,3 +169,19 @@ def test_grouped_steps_come_in_no_order_of_length():
     schedule = Schedule(lengths, 4, 0, "length_grouped")
     means = lengths[schedule.epoch_order(0)].reshape(-1, 4).mean(axis=1)
     assert abs(np.corrcoef(means, np.arange(len(means)))[0, 1]) < 0.5
+
+
+@few
+@given(lengths_of_steps, st.integers(1, 4), cuts, st.integers(1, 40))
+def test_no_step_has_a_heavier_micro_batch_than_the_heaviest(lengths, world_size, cut, global_batch_size):
+    schedule = Schedule(lengths, global_batch_size, seed=1)
+    order = schedule.epoch_order(0)
+    plans = [plan_step(schedule.examples(step, order), lengths, world_size, cut) for step in range(schedule.steps_per_epoch)]
+    share = -(-global_batch_size // world_size)
+    found = heaviest(lengths, share, cut)
+    most = max(padded_tokens([piece], lengths) for piece in found)
+    assert all(padded_tokens([piece], lengths) <= most for plan in plans for pieces in plan for piece in pieces)
+    assert max(lengths) in lengths[list(found[0].indices)]
+    for piece in found:
+        assert len(piece.indices) <= min(share, cut.max_examples or share)
+        assert len(piece.indices) == 1 or padded_tokens([piece], lengths) <= cut.max_tokens

@@ -16,7 +16,7 @@ from job.workers.feed import Feed, Place
 from job.workers.loop import Loop, Parts, StepResult
 from job.workers.state import TrainState
 from tests.support import tiny
-from tests.support.training import OneRank, RowsTask, TwoLayers, rows
+from tests.support.training import OneRank, RowsTask, Scarce, TwoLayers, rows
 
 
 @functools.cache
@@ -24,14 +24,14 @@ def make_settings(folder, given):
     return tiny.settings(folder, **{"TRAIN__MAX_GRAD_NORM": "0", "TRAIN__LOG_EVERY_STEPS": "2", **dict(given)})
 
 
-def make_loop(folder, data, engine=None, cut=None, model=None, **settings):
+def make_loop(folder, data, engine=None, cut=None, *, model=None, task=None, **settings):
     """A loop with plain gradient descent at rate 1: what a step takes from the weights is the gradient."""
-    engine, model = engine or OneRank(), model or TwoLayers()
+    engine, model, task = engine or OneRank(), model or TwoLayers(), task or RowsTask()
     chosen = engine.settings = make_settings(folder, tuple(settings.items()))
     schedule = Schedule(np.array(data["length"]), chosen.train.global_batch_size, seed=1)
-    feed = Feed(data, RowsTask(), schedule, cut or Cut(1000), Place(engine.rank, engine.world_size))
+    feed = Feed(data, task, schedule, cut or Cut(1000), Place(engine.rank, engine.world_size))
     optimizer = torch.optim.SGD(model.parameters(), lr=9.0)
-    return Loop(engine, chosen, Parts(model, optimizer, lambda _: 1.0, RowsTask(), feed), TrainState())
+    return Loop(engine, chosen, Parts(model, optimizer, lambda _: 1.0, task, feed), TrainState())
 
 
 def weights(model):
@@ -227,3 +227,35 @@ def test_a_step_that_only_lowered_the_loss_scale_is_not_counted(tmp_path, monkey
     monkeypatch.setattr(loop.engine, "update", lambda *_, **__: Update(math.inf, rescaled=True), raising=False)
     loop.run(2, Boundary(), lambda _: None)
     assert loop.state.nonfinite_steps == 0
+
+
+@pytest.mark.parametrize(("tokens", "fail_at"), [(90, (1,)), (90, (3,)), (1000, (1, 2))])
+def test_out_of_memory_the_step_is_cut_smaller_and_the_update_stays(tmp_path, tokens, fail_at):
+    gradient, loss, weight = one_big_batch(16)
+    loop = make_loop(tmp_path, rows(16), cut=Cut(tokens), task=Scarce(16, fail_at))
+    budget, before = loop.parts.feed.cut.max_tokens, len(loop.parts.feed[0].batches)
+    taken, result = update(loop)
+    assert torch.allclose(taken, gradient, rtol=1e-9, atol=1e-12)
+    assert (result.loss_sum, result.weight) == (pytest.approx(loss), pytest.approx(weight))
+    assert loop.parts.feed.cut.max_tokens <= budget // 2 ** len(fail_at)
+    assert len(loop.parts.feed[0].batches) > before
+    assert loop.engine.seeds == [(loop.settings.run.seed, 0)] * (1 + len(fail_at))  # drawn as from the beginning
+
+
+def test_out_of_memory_ends_the_run_at_one_example(tmp_path):
+    loop = make_loop(tmp_path, rows(16), task=Scarce(0))
+    before = weights(loop.parts.wrapped)
+    with pytest.raises(HopelessError, match="single example"):
+        loop.take_step(loop.parts.feed[0])
+    assert torch.equal(weights(loop.parts.wrapped), before)
+
+
+def test_a_run_that_was_short_of_memory_trains_the_same_steps(tmp_path):
+    whole = make_loop(tmp_path, rows(40))
+    short = [make_loop(tmp_path, rows(40), task=Scarce(3), TRAIN__DATA_WORKERS=count) for count in ("0", "1")]
+    for loop in (whole, *short):
+        loop.run(5, Boundary(), lambda _: None)
+        assert torch.allclose(weights(whole.parts.wrapped), weights(loop.parts.wrapped), rtol=1e-9)
+    assert max(short[0].parts.task.tried) > 3
+    # What data workers had made ahead in larger pieces is not tried.
+    assert short[0].parts.task.tried == short[1].parts.task.tried

@@ -155,3 +155,13 @@ def test_heartbeat(run_dir):
     os.utime(path, (0, 0))
     heartbeat.beat()
     assert path.stat().st_mtime == pytest.approx(time.time(), abs=60)
+
+
+def test_memory_that_nobody_could_do_without_is_no_bug(run_dir, start):
+    def body(*_):
+        import torch
+
+        torch.empty(2**50)
+
+    assert end(start(body)) == 93
+    assert "JOB_TRAIN__MICRO_BATCH_TOKENS" in outcome(run_dir)["hint"]

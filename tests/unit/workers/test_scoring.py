@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 import torch
 
+from job.errors import HopelessError
 from job.workers import scoring
 from job.workers.batching import MicroBatch
-from job.workers.scoring import Examples, batches, score
-from tests.support.training import OneRank, RowsTask, TwoLayers, rows
+from job.workers.scoring import Examples, batches, heaviest_piece, score
+from tests.support.training import OneRank, RowsTask, Scarce, TwoLayers, rows
 
 
 class Group:
@@ -90,3 +91,27 @@ def test_fillers_weigh_nothing():
     assert real.weights.tolist() == [data[2]["weight"], data[0]["weight"]]
     assert filler.weights.tolist() == [0.0]
     assert filler.labels.tolist() == [data[1]["label"]]
+
+
+def test_out_of_memory_a_micro_batch_is_scored_in_halves(caplog):
+    model, data, task = TwoLayers(), rows(37), Scarce(most=3)
+    scores = Group(2).run(model, Examples(task, data, 64 * 40))
+    assert max(task.tried) > 3
+    np.testing.assert_allclose(scores["logits"], expected(model, data), rtol=1e-6)
+    assert "going on with half" in caplog.text
+
+
+def test_out_of_memory_with_one_example_or_while_others_wait_is_hopeless():
+    with pytest.raises(HopelessError, match="scoring 1 example"):
+        score(OneRank(), TwoLayers(), Examples(Scarce(0), rows(8), 1000))
+    together = OneRank()
+    together.lockstep = True
+    with pytest.raises(HopelessError, match="scoring 8 example"):
+        score(together, TwoLayers(), Examples(Scarce(3), rows(8), 1000))
+
+
+def test_the_heaviest_piece_holds_the_longest():
+    data = rows(37)
+    piece = heaviest_piece(Examples(RowsTask(), data, 64), torch.device("cpu"))
+    assert data[piece.indices[0]]["length"] == max(data["length"])
+    assert len(piece.indices) == 64 // max(data["length"])

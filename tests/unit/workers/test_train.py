@@ -75,7 +75,7 @@ def test_settings_reach_the_feed(tmp_path):
         RUN__SEED="9",
     )
     feed = train.make_feed(rows(20), settings, RowsTask(), OneRank(1, 2))
-    assert feed._cut == Cut(77, 3, by_length=False)
+    assert feed.cut == Cut(77, 3, by_length=False)
     assert (feed.schedule.global_batch_size, feed.schedule.seed, feed.schedule.order) == (8, 9, "length_grouped")
     assert (feed._place.rank, feed._place.world_size) == (1, 2)
     assert feed.schedule.lengths.tolist() == rows(20)["length"]
