@@ -31,10 +31,10 @@ class EvalSettings(Group):
     """Token budget, padding included, of one process's evaluation batch."""
 
     num_samples: int = Field(default=3, ge=0, le=50)
-    """Prompts of the validation data that `sft` answers at each evaluation, for the report; always the same ones."""
+    """Prompts of the validation data that `sft` and `seq2seq` answer at each evaluation, for the report; always the same ones."""
 
     sample_tokens: int = Field(default=64, ge=1, le=4096)
-    """Most tokens of such an answer."""
+    """Most tokens of such an answer of `sft`."""
 
     generate: bool = True
     """Let `seq2seq` write an answer to every text of an evaluation, for ROUGE, BLEU and chrF; `false`: loss and token accuracy alone."""
