@@ -114,7 +114,7 @@ def markdown(report: dict[str, Any]) -> str:
         (
             f"all-MiniLM-L6-v2 on {NUM_EACH:,} review sentences, tested on {NUM_EACH:,} others; 5 epochs in steps of 32, one process with "
             "one thread, fp32; each row is one run of the whole job, one seed. Interval: the job's own (95 %, over the test sentences). Time: "
-            "seconds in the training loop. Learning rates are usual ones for each method and were not searched for; the rows say what each "
+            "seconds in the training loop, on a machine whose share of busy cores stands beside it; one that others use makes all of them longer. Learning rates are usual ones for each method and were not searched for; the rows say what each "
             "costs, and that each works, not which is best.\n"
         ),
         "| method | accuracy (interval) | trained parameters | training | checkpoint | published weights | machine busy |",
@@ -123,8 +123,8 @@ def markdown(report: dict[str, Any]) -> str:
     for name, row in report["runs"].items():
         share = row["num_trained_parameters"] / row["num_parameters"]
         lines.append(
-            f"| {name} | {row['accuracy']:.3f} ({row['low']:.3f} to {row['high']:.3f}) | {row['num_trained_parameters']:,} ({share:.1%}) | "
-            f"{row['train_s']:.0f} s | {row['checkpoint_bytes'] / 1e6:.1f} MB | {row['published_bytes'] / 1e6:.1f} MB | {row['busy_share']:.0%} |"
+            f"| {name} | {row['accuracy']:.3f} ({row['low']:.3f} to {row['high']:.3f}) | {row['num_trained_parameters']:,} ({share:.3%}) | "
+            f"{row['train_s']:.0f} s | {row['checkpoint_bytes'] / 1e6:.2f} MB | {row['published_bytes'] / 1e6:.1f} MB | {row['busy_share']:.0%} |"
         )
     untrained = next(iter(report["runs"].values()))["untrained"]
     return "\n".join([*lines, "", f"Before training: {untrained:.3f}.", "", machine.sentence(report["machine"]), ""])

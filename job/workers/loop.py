@@ -19,6 +19,7 @@ from job.errors import HopelessError
 from job.settings.root import Settings
 from job.workers.boundary import Boundary
 from job.workers.engine import Engine
+from job.workers.engine.proof import frozen_fingerprint
 from job.workers.feed import Feed, Step
 from job.workers.state import TrainState, Window
 from job.workers.tasks.base import Task
@@ -71,7 +72,7 @@ class Loop:
         """
         state = self.state
         stream = self.parts.feed.stream(state.step, num_steps, self.settings.train.data_workers)
-        proven = False
+        proven, frozen = False, frozen_fingerprint(self.parts.wrapped.parameters())
         while state.step < num_steps:
             boundary.cross(state)
             if state.done:
@@ -79,7 +80,7 @@ class Loop:
             started = time.perf_counter()
             step = next(stream)
             self._account(step, self.take_step(step), started)
-            self._check_engine(step, proven=proven)
+            self._check_engine(step, frozen, proven=proven)
             proven = True
             if state.step % self.settings.train.log_every_steps == 0:
                 record(self._flush_window())
@@ -110,13 +111,15 @@ class Loop:
         update = engine.update(parts.wrapped, parts.optimizer, usable=math.isfinite(loss_sum))
         return StepResult(loss_sum, weight, update.grad_norm, update.rescaled)
 
-    def _check_engine(self, step: Step, *, proven: bool) -> None:
-        """After the first step: each rank had its own examples, and the update reached every copy of the weights; these again and again."""
+    def _check_engine(self, step: Step, frozen: str, *, proven: bool) -> None:
+        """After the first step: each rank had its own examples, the update reached every copy of the weights, and no weight that
+        is frozen; the weights again and again.
+        """
         if not proven:
             self.engine.check_first_step(self.parts.wrapped, step.mine, step.examples.tolist())
         every = self.settings.parallel.replica_check_steps
         if not proven or (every and self.state.step % every == 0):
-            self.engine.check_replicas(self.parts.wrapped)
+            self.engine.check_weights(self.parts.wrapped, frozen)
 
     def _account(self, step: Step, result: StepResult, started: float) -> None:
         state, window = self.state, self.state.window
