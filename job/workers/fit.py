@@ -23,6 +23,7 @@ from safetensors import safe_open
 
 from job.cluster import topology
 from job.run_dir import RunDir
+from job.settings.combinations import refusal
 from job.settings.root import Settings
 from job.settings.tuning import DEFAULT_RANK, TuningSettings
 from job.workers.engine.zero_config import BUCKET_ELEMENTS
@@ -167,8 +168,7 @@ def _candidates(settings: Settings, place: Place) -> list[str]:
         return [parallel.engine]
     if place.world_size == 1:
         return ["single"]
-    # DeepSpeed trains all weights or none of a model (`job.settings.tuning.problems`).
-    return list(MODES[1:]) if settings.tuning.method == "full" else ["ddp"]
+    return [mode for mode in MODES[1:] if not refusal(settings.task, settings.tuning.method, mode)]
 
 
 def _sentence(needs: dict[str, dict[str, int]], mode: str, place: Place, *, fits: bool) -> str:

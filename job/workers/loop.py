@@ -19,6 +19,7 @@ from job.errors import HopelessError
 from job.settings.root import Settings
 from job.workers.boundary import Boundary
 from job.workers.engine import Engine
+from job.workers.engine.proof import frozen_fingerprint
 from job.workers.feed import Feed, Step
 from job.workers.memory import Memory
 from job.workers.state import TrainState, Window
@@ -73,7 +74,7 @@ class Loop:
         """
         state = self.state
         stream = self.parts.feed.stream(state.step, num_steps, self.settings.train.data_workers)
-        proven = False
+        proven, frozen = False, frozen_fingerprint(self.parts.wrapped.parameters())
         while state.step < num_steps:
             boundary.cross(state)
             if state.done:
@@ -81,7 +82,7 @@ class Loop:
             started = time.perf_counter()
             step = next(stream)
             self._account(step, self.take_step(step), started)
-            self._check_engine(step, proven=proven)
+            self._check_engine(step, frozen, proven=proven)
             proven = True
             if state.step % self.settings.train.log_every_steps == 0:
                 record(self._flush_window())
@@ -140,13 +141,15 @@ class Loop:
             engine.backward(parts.wrapped, loss * (engine.world_size / weight))
         return loss.detach()
 
-    def _check_engine(self, step: Step, *, proven: bool) -> None:
-        """After the first step: each rank had its own examples, and the update reached every copy of the weights; these again and again."""
+    def _check_engine(self, step: Step, frozen: str, *, proven: bool) -> None:
+        """After the first step: each rank had its own examples, the update reached every copy of the weights, and no weight that
+        is frozen; the weights again and again.
+        """
         if not proven:
             self.engine.check_first_step(self.parts.wrapped, step.mine, step.examples.tolist())
         every = self.settings.parallel.replica_check_steps
         if not proven or (every and self.state.step % every == 0):
-            self.engine.check_replicas(self.parts.wrapped)
+            self.engine.check_weights(self.parts.wrapped, frozen)
 
     def _account(self, step: Step, result: StepResult, started: float) -> None:
         state, window = self.state, self.state.window

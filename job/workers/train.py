@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset, load_from_disk
+from safetensors.torch import load_file
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from job import run_dir as run_dirs
@@ -39,7 +40,7 @@ from job.workers.scoring import Examples
 from job.workers.state import BestMetric, TrainState
 from job.workers.tasks import accompany, make_task
 from job.workers.tasks.base import Task
-from job.workers.tuning import method
+from job.workers.tuning import method, trained
 from job.workers.validation import Validation, best_metric
 
 logger = logging.getLogger(__name__)
@@ -102,13 +103,14 @@ def build(run_dir: RunDir, settings: Settings, engine: Engine) -> Trainee:
     tokenizer = AutoTokenizer.from_pretrained(run_dir.prepared / "tokenizer", trust_remote_code=False, local_files_only=True)
     task = make_task(settings, prepared, tokenizer)
     best = best_metric(settings.eval, task)
-    torch.manual_seed(settings.run.seed)
-    model = method.choose_trained(method.start_model(run_dir, settings, task), settings)
-    model.train()
+    start = start_model(run_dir, settings, task)
     beat = Heartbeat(run_dir, "train", engine.rank).beat
+    # Before anything is put on the start model: what the evaluation makes anew is this one, to the bit.
     splits = {
-        name: task.enrich(load_from_disk(str(run_dir.prepared / name)), lambda: model, engine, beat) for name in ("train", "eval")
+        name: task.enrich(load_from_disk(str(run_dir.prepared / name)), lambda: start, engine, beat) for name in ("train", "eval")
     }
+    model = method.choose_trained(start, settings)
+    model.train()
     feed = make_feed(splits["train"], settings, task, engine)
     num_steps = total_steps(settings.train, feed.schedule.steps_per_epoch)
     preload(run_dir, model)
@@ -116,6 +118,13 @@ def build(run_dir: RunDir, settings: Settings, engine: Engine) -> Trainee:
     parts = Parts(wrapped, optimizer, functools.partial(learning_rate, settings.train, num_steps), task, feed)
     checkpointer = Checkpointer(run_dir, engine.tensors(model, optimizer), engine, best)
     return Trainee(model, tokenizer, parts, restore(run_dir, checkpointer, engine), checkpointer, num_steps, best, splits["eval"])
+
+
+def start_model(run_dir: RunDir, settings: Settings, task: Task) -> PreTrainedModel:
+    """The model before training, what is new in it drawn from the run's seed: the same every time."""
+    torch.manual_seed(settings.run.seed)
+    model: PreTrainedModel = method.start_model(run_dir, settings, task)
+    return model
 
 
 def make_feed(dataset: Dataset, settings: Settings, task: Task, engine: Engine) -> Feed:
@@ -200,13 +209,21 @@ def publishable(run_dir: RunDir, engine: Engine, settings: Settings, trainee: Tr
     weights = trainee.checkpointer.tensors.publishable(trainee.checkpointer.best if has_best else None, scratch)
     if not engine.is_main:
         return
+    model, tensors = trainee.model, None
+    if weights is not None and trained.is_partial(model):
+        # What is frozen is the start model's own, and not what the engine may have made of it (16 bits).
+        model = method.choose_trained(start_model(run_dir, settings, trainee.parts.task), settings)
+        trained.load(model, weights)
+    elif weights is not None:
+        tensors = load_file(weights)  # mapped: pages of it are read as they are written to the published one
     folder = run_dir.model.with_name(TEMPORARY_PREFIX + run_dir.model.name)
     shutil.rmtree(folder, ignore_errors=True)
-    method.save(trainee.model, folder, run_dir, settings, weights)
+    method.save(model, folder, run_dir, settings, tensors)
     for place in (folder, folder / method.ADAPTER):
         if place.is_dir():
             trainee.tokenizer.save_pretrained(place)
-    accompany(settings, trainee.parts.task.prepared, folder)
+    own, base = folder / "config.json", run_dir.input_model / "config.json"
+    accompany(settings, trainee.parts.task.prepared, folder, own if own.is_file() else base)
     shutil.rmtree(run_dir.model, ignore_errors=True)
     folder.rename(run_dir.model)
     scratch.unlink(missing_ok=True)
@@ -215,11 +232,11 @@ def publishable(run_dir: RunDir, engine: Engine, settings: Settings, trainee: Tr
 def describe(engine: Engine, settings: Settings, trainee: Trainee, choice: Choice) -> TrainResult:
     """The stage's record."""
     state = trainee.state
-    trained = state.best_step if trainee.best.name is not None and state.best_step >= 0 else state.step
+    published_step = state.best_step if trainee.best.name is not None and state.best_step >= 0 else state.step
     return TrainResult(
         step=state.step,
         epoch=state.step / trainee.parts.feed.schedule.steps_per_epoch,
-        best_step=trained,
+        best_step=published_step,
         best_metric=trainee.best.name or "none",
         best_value=state.best_value,
         engine={**engine.describe(trainee.parts.wrapped), "choice": choice.as_dict()},

@@ -1,11 +1,13 @@
 """``python -m tests.support.documents``: write the documents that are generated from the code.  A house test keeps them equal."""
 
 from pathlib import Path
+from typing import get_args
 
 from job import errors
-from job.settings import describe
+from job.settings import combinations, describe
+from job.settings.root import Task
 from job.submit import options
-from tests.support import troubleshooting
+from tests.support import cells, troubleshooting
 
 DOCS = Path(__file__).parents[2] / "docs"
 EXIT_CODES = """\
@@ -39,6 +41,20 @@ The file has one `NAME=value` in a line, as `docker run --env-file` reads it: no
 
 """
 
+MATRIX = """\
+# Tasks, methods and engines
+
+What goes with what. ✓: `tests/integration/test_matrix.py` trains it on a small model, continues it to the bit from a checkpoint, publishes it,
+and compares losses and weights with the same run on one process; a run whose frozen weights move, whose copies differ or that learns
+nothing is noticed. A number: it is refused at start (64), for the reason below. ZeRO-1 goes with what ZeRO-2 goes with, and is tried
+with text classification, all weights (`tests/integration/test_engines.py`).
+
+"""
+MATRIX_NOTES = """
+`freeze` without `JOB_TUNING__TRAIN_LAST_LAYERS` trains a task's head alone, so it is refused (64) where there is none: language models, `dpo` and
+`embedding`. ZeRO trains in fp32 or bf16 here and fp16 on a GPU; the cells are fp32.
+"""
+
 
 def exit_codes() -> str:
     """The table of docs/exit_codes.md, from the error classes."""
@@ -64,10 +80,33 @@ def trouble() -> str:
     return "\n".join([troubleshooting.INTRODUCTION, table[1] + table[2], *sections, troubleshooting.ELSEWHERE])
 
 
+def matrix() -> str:
+    """docs/matrix.md: the table of combinations, and the reasons of what is refused."""
+    reasons: list[str] = []
+
+    def shown(task: str, method: str, engine: str) -> str:
+        reason = combinations.refusal(task, method, engine) or (combinations.NEEDS_GPU if method == "qlora" else "")
+        if not reason:
+            return "✓"
+        if reason not in reasons:
+            reasons.append(reason)
+        return str(1 + reasons.index(reason))
+
+    head = "| task | method | " + " | ".join(combinations.ENGINES[engine] for engine in cells.SHOWN_ENGINES) + " |\n"
+    rows = [
+        f"| `{task}` | `{method}` | " + " | ".join(shown(task, method, engine) for engine in cells.SHOWN_ENGINES) + " |\n"
+        for task in get_args(Task)
+        for method in combinations.METHODS
+    ]
+    notes = [f"{number}. {reason}\n" for number, reason in enumerate(reasons, 1)]
+    return "".join([MATRIX, head, "|---|---|" + "---|" * len(cells.SHOWN_ENGINES) + "\n", *rows, "\n", *notes, MATRIX_NOTES])
+
+
 def all_documents() -> dict[Path, str]:
     return {
         DOCS / "settings.md": describe.table(),
         DOCS / "exit_codes.md": exit_codes(),
+        DOCS / "matrix.md": matrix(),
         DOCS / "submit.md": submit(),
         DOCS / "troubleshooting.md": trouble(),
     }

@@ -108,7 +108,29 @@ def scarce():
     assert len(ran_out) == dist.get_rank()
 
 
+@contextlib.contextmanager
+def thawed():
+    """A frozen weight moves with the first step, on all ranks alike."""
+    take_step = Loop.take_step
+
+    def and_move(self, step):
+        result = take_step(self, step)
+        frozen = next(each for each in self.parts.wrapped.parameters() if not each.requires_grad)
+        getattr(frozen, "ds_tensor", frozen).data.view(-1)[0] += 0.01
+        return result
+
+    with mock.patch.object(Loop, "take_step", and_move):
+        yield
+
+
+@contextlib.contextmanager
+def untrained():
+    """The optimizer changes nothing, under any engine."""
+    with mock.patch.object(torch.optim.AdamW, "step", lambda *_, **__: None):
+        yield
+
+
 SABOTAGES = {
     sabotage.__name__: sabotage
-    for sabotage in (disengaged, lonely, unreplicated, stageless, unsharded, unsynchronised, bitflip, scarce)
+    for sabotage in (disengaged, lonely, unreplicated, stageless, unsharded, unsynchronised, bitflip, scarce, thawed, untrained)
 }

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from job.errors import SettingsError
+from job.workers.engine import proof
 from job.workers.engine.base import Engine
 from job.workers.engine.replicas import Replicas
 from job.workers.tasks.base import NOT_TRAINING, Batch, Task
@@ -147,8 +148,9 @@ class OneRank:
         self.checked.append("first step")
         assert set(mine) <= set(step)
 
-    def check_replicas(self, wrapped):
-        self.checked.append("replicas")
+    def check_weights(self, wrapped, frozen):
+        self.checked.append("weights")
+        proof.check_frozen(self, frozen, wrapped.parameters())
 
     @contextlib.contextmanager
     def accumulating(self, wrapped, *, last):

@@ -60,10 +60,10 @@ class Tensors(ABC):
         """What this node's ranks will write for one checkpoint."""
 
     @abstractmethod
-    def publishable(self, weights: Path | None, scratch: Path) -> dict[str, torch.Tensor] | None:
-        """The weights to publish, on rank 0: those of a file, or the current ones when None.
+    def publishable(self, weights: Path | None, scratch: Path) -> Path | None:
+        """The trained weights to publish: those of a file, or the current ones when None.
 
-        Returns None where they are in the model itself; otherwise tensors that lie in a file and not in memory.
+        Returns None where they are in rank 0's model itself; otherwise the file that they lie in, which may be ``scratch``.
         """
 
 
@@ -135,14 +135,19 @@ class Engine(Group, ABC):
         proof.check_engine(self, self.facts(wrapped))
         proof.check_examples(self, mine, step)
 
-    def check_replicas(self, wrapped: torch.nn.Module) -> None:
-        """See that all ranks hold the same weights, where each holds all of them.
+    def check_weights(self, wrapped: torch.nn.Module, frozen: str) -> None:
+        """See that all ranks hold the same weights, where each holds all of them, and that frozen ones are what they were.
+
+        Args:
+            wrapped: what `prepare` made.
+            frozen: `proof.frozen_fingerprint` of its parameters before training.
 
         Raises:
             CrashError: on every rank, naming those that differ.
         """
         if self.world_size > 1 and not self.lockstep:
             proof.check_replicas(self, wrapped.parameters())
+        proof.check_frozen(self, frozen, wrapped.parameters())
 
 
 def num_elements(parameter: torch.Tensor) -> int:

@@ -29,7 +29,7 @@ class Facts:
         kind: the engine asked for.
         rank, world_size: as torch's process group says.
         wrapped_class, backend: of the wrapped model; accelerate's name of the distributed type, or DeepSpeed's ZeRO stage.
-        elements: trainable elements of the whole model.
+        elements: of the whole model: the trained ones, for each of which the optimizer has a state, and all.
         held: elements of the optimizer's state, and of the weights, on this rank.
     """
 
@@ -38,7 +38,7 @@ class Facts:
     world_size: int
     wrapped_class: str
     backend: str
-    elements: int
+    elements: tuple[int, int]
     held: tuple[int, int]
 
 
@@ -89,10 +89,10 @@ def _backend_problems(fact: Facts, world_size: int) -> list[str]:
         return [] if fits else [f"rank {fact.rank} runs as {fact.backend}"]
     stage = int(fact.kind.removeprefix("zero"))
     found = [] if fact.backend == f"ZeRO-{stage}" else [f"rank {fact.rank} runs {fact.backend}"]
-    share = fact.elements / world_size + PADDING_ELEMENTS
-    for what, held, spread in zip(("optimizer state", "weights"), fact.held, (True, stage == 3), strict=True):
-        if spread and held > share:
-            found.append(f"rank {fact.rank} holds {held} of {fact.elements} elements of the {what}")
+    kinds = (("optimizer state", True), ("weights", stage == 3))
+    for (what, spread), held, elements in zip(kinds, fact.held, fact.elements, strict=True):
+        if spread and held > elements / world_size + PADDING_ELEMENTS:
+            found.append(f"rank {fact.rank} holds {held} of {elements} elements of the {what}")
     return found
 
 
@@ -127,7 +127,7 @@ def examples_problem(by_rank: Sequence[Sequence[int]], step: Sequence[int]) -> s
 def fingerprint(tensors: Iterable[torch.Tensor]) -> str:
     """sha256 over an exact sum of each tensor's bits: another bit anywhere gives another one; cheap on a GPU as well."""
     sums = [_bits(tensor.detach()).sum(dtype=torch.int64) for tensor in tensors]
-    numbers = torch.stack(sums).cpu().numpy() if sums else b""
+    numbers = torch.stack([each.to(sums[0].device) for each in sums]).cpu().numpy() if sums else b""
     return hashlib.sha256(bytes(numbers)).hexdigest()
 
 
@@ -148,6 +148,26 @@ def check_replicas(group: Group, tensors: Iterable[torch.Tensor]) -> None:
         raise CrashError(
             f"The weights on rank {', '.join(map(str, astray))} differ from those of the other ranks, which hold copies of the same model.",
             "Broken memory, a broken device or link, or a bug: look at that rank's machine. The run continues from its last commit.",
+        )
+
+
+def frozen_fingerprint(parameters: Iterable[torch.Tensor]) -> str:
+    """Fingerprint of the weights that are not trained, as this rank holds them: whole, or its part of each."""
+    return fingerprint(getattr(each, "ds_tensor", each) for each in parameters if not each.requires_grad)
+
+
+def check_frozen(group: Group, before: str, parameters: Iterable[torch.Tensor]) -> None:
+    """See that the weights which are not trained are as they were before training, on every rank.
+
+    Raises:
+        CrashError: on every rank, naming those where they are not.
+    """
+    gathered = group.gather(frozen_fingerprint(parameters) != before)
+    astray = group.broadcast(None if gathered is None else [rank for rank, moved in enumerate(gathered) if moved])
+    if astray:
+        raise CrashError(
+            f"Weights that are not to be trained have changed on rank {', '.join(map(str, astray))}.",
+            "Broken memory, a broken device, or a bug: look at that rank's machine. The run continues from its last commit.",
         )
 
 

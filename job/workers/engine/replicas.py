@@ -40,9 +40,10 @@ class Replicas(Engine):
         return wrapped, optimizer
 
     def facts(self, wrapped: torch.nn.Module) -> Facts:
-        elements = sum(parameter.numel() for parameter in wrapped.parameters() if parameter.requires_grad)
+        trained = sum(parameter.numel() for parameter in wrapped.parameters() if parameter.requires_grad)
+        elements = trained, sum(parameter.numel() for parameter in wrapped.parameters())
         backend = str(self.accelerator.distributed_type.value)
-        return Facts(self.kind, *proof.place(), type(wrapped).__name__, backend, elements, (elements, elements))
+        return Facts(self.kind, *proof.place(), type(wrapped).__name__, backend, elements, elements)
 
     def tensors(self, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> WholeTensors:
         return WholeTensors(model, optimizer, writes=self.is_main, scaler=self.accelerator.scaler)

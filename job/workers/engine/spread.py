@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from job.workers.engine.base import Tensors
 from job.workers.engine.files import MOMENTS, STARTS, Layout, Moments, disk_errors, replacing, write_stream
@@ -70,18 +70,19 @@ def _partitions(zero: Any) -> list[torch.Tensor]:
 
 
 def held(model: torch.nn.Module, zero: Any, group: Group) -> tuple[int, int]:
-    """Elements of the optimizer's partitions, and of trainable weights, that this rank keeps."""
+    """Elements of the optimizer's partitions, and of all weights, frozen ones included, that this rank keeps."""
     flats = {id(each.flat): each.flat.numel() for each in slices(model, zero, group)}
     weights = sum(
-        parameter.ds_tensor.numel() if hasattr(parameter, "ds_tensor") else parameter.numel()
-        for parameter in model.parameters()
-        if parameter.requires_grad
+        parameter.ds_tensor.numel() if hasattr(parameter, "ds_tensor") else parameter.numel() for parameter in model.parameters()
     )
     return sum(flats.values()), weights
 
 
 class SpreadTensors(Tensors):
-    """Weights gathered parameter by parameter; the optimizer's state as each rank's slices."""
+    """Trained weights gathered parameter by parameter; the optimizer's state as each rank's slices.
+
+    The names are those of `job.workers.tuning.trained`, so a checkpoint is the same for every engine.
+    """
 
     def __init__(self, model: torch.nn.Module, zero: Any, group: Group) -> None:
         self._model = model
@@ -139,11 +140,10 @@ class SpreadTensors(Tensors):
         mine = 4 * len(MOMENT_KEYS) * sum(each.numel for each in slices(self._model, self._zero, self._group))
         return mine + (sum(layout.num_bytes for layout in self._layouts()) if self._group.is_main else 0)
 
-    def publishable(self, weights: Path | None, scratch: Path) -> dict[str, torch.Tensor] | None:
+    def publishable(self, weights: Path | None, scratch: Path) -> Path | None:
         if weights is None:
             self.write_weights(scratch)
-        # Mapped from the file: pages of it are read as they are written to the published one.
-        return load_file(str(weights or scratch)) if self._group.is_main else None
+        return weights or scratch
 
     @property
     def _state(self) -> Any:
@@ -152,25 +152,22 @@ class SpreadTensors(Tensors):
     def _layouts(self) -> list[Layout]:
         parameters = [
             Layout(name, torch.float32, tuple(getattr(parameter, "ds_shape", parameter.shape)))
-            for name, parameter in self._model.named_parameters()
+            for name, parameter in _trained(self._model)
         ]
         return parameters + [Layout(name, buffer.dtype, tuple(buffer.shape)) for name, buffer in _saved_buffers(self._model)]
 
     def _gathered(self) -> Iterator[torch.Tensor]:
-        """Every parameter in fp32 and every buffer, one at a time, on the CPU of every rank."""
-        import deepspeed
+        """Every trained parameter in fp32 and every buffer, one at a time, on the CPU of every rank."""
         from deepspeed.utils import safe_get_full_fp32_param
 
-        for _, parameter in self._model.named_parameters():
-            if parameter.requires_grad:
-                yield safe_get_full_fp32_param(parameter).detach().float().cpu()
-            elif hasattr(parameter, "ds_id"):
-                with deepspeed.zero.GatheredParameters([parameter]):
-                    yield parameter.detach().float().cpu()
-            else:
-                yield parameter.detach().float().cpu()
+        for _, parameter in _trained(self._model):
+            yield safe_get_full_fp32_param(parameter).detach().float().cpu()
         for _, buffer in _saved_buffers(self._model):
             yield buffer.detach().cpu()
+
+
+def _trained(model: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Parameter]]:
+    return ((name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad)
 
 
 def _saved_buffers(model: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:

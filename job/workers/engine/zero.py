@@ -72,9 +72,10 @@ class Zero(Engine):
         return wrapped, zero
 
     def facts(self, wrapped: Any) -> Facts:
-        elements = sum(num_elements(parameter) for parameter in wrapped.parameters() if parameter.requires_grad)
+        trained = sum(num_elements(parameter) for parameter in wrapped.parameters() if parameter.requires_grad)
+        elements = trained, sum(num_elements(parameter) for parameter in wrapped.parameters())
         stage = int(wrapped.zero_optimization_stage()) if hasattr(wrapped, "zero_optimization_stage") else 0
-        mine = held(wrapped.module, wrapped.optimizer, self) if stage else (elements, elements)
+        mine = held(wrapped.module, wrapped.optimizer, self) if stage else elements
         return Facts(self.kind, *proof.place(), type(wrapped).__name__, f"ZeRO-{stage}", elements, mine)
 
 

@@ -13,12 +13,13 @@ from typing import Any
 
 from job.records import PreparedData
 from job.settings.root import Settings
+from job.workers.sentence_files import describe_pooling
 from job.workers.tasks.answer_pairs import AnswerPairs, RewardPairs
 from job.workers.tasks.appraisal import Appraisal
 from job.workers.tasks.base import Task
 from job.workers.tasks.causal_lm import CausalAppraisal, CausalLM, Documents
 from job.workers.tasks.dpo import Preference, PreferenceAppraisal
-from job.workers.tasks.embedding import Embedding, EmbeddingAppraisal, TextSets, describe_pooling
+from job.workers.tasks.embedding import Embedding, EmbeddingAppraisal, TextSets
 from job.workers.tasks.masked_lm import MaskedAppraisal, MaskedDocuments, MaskedLM
 from job.workers.tasks.preparation import Preparation
 from job.workers.tasks.reward import Reward, RewardAppraisal
@@ -36,7 +37,7 @@ class TaskKind:
     prepare: Callable[[Settings, TokenizerSetup], Preparation]
     train: Callable[[Settings, PreparedData, Any], Task]
     appraise: Callable[[Any], Appraisal]
-    accompany: Callable[[Settings, PreparedData, Path], None] | None = None
+    accompany: Callable[[Settings, PreparedData, Path, Path], None] | None = None
 
 
 TASKS: dict[str, TaskKind] = {
@@ -71,8 +72,11 @@ def make_appraisal(settings: Settings, task: Task) -> Appraisal:
     return TASKS[settings.task].appraise(task)
 
 
-def accompany(settings: Settings, prepared: PreparedData, folder: Path) -> None:
-    """Write beside a saved model and its tokenizer what else a user of a model of this task needs."""
+def accompany(settings: Settings, prepared: PreparedData, folder: Path, config: Path) -> None:
+    """Write beside a saved model, or adapter, and its tokenizer what else a user of a model of this task needs.
+
+    ``config`` is the ``config.json`` of the model, or of the adapter's base.
+    """
     write = TASKS[settings.task].accompany
     if write is not None:
-        write(settings, prepared, folder)
+        write(settings, prepared, folder, config)

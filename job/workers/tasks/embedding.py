@@ -17,7 +17,6 @@ import pyarrow as pa
 import torch
 from transformers import AutoModel
 
-from job import run_dir as run_dirs
 from job.errors import CrashError, HopelessError, SettingsError
 from job.records import PreparedData
 from job.settings.evaluation import EvalSettings
@@ -37,15 +36,13 @@ from job.workers.tasks.base import NOT_TRAINING, Batch, Scores, Task
 from job.workers.text_encoding import PAIR_MARK
 from job.workers.text_sets import PAIRS, TRIPLETS, TextSetEncoder
 from job.workers.tokenization import Encoder, TokenizedSplit, TokenizerSetup
+from job.workers.tuning import anatomy
 from job.workers.weights import Head, load_model, load_published
 
 if TYPE_CHECKING:  # for annotations alone: the engine brings accelerate
     from job.workers.engine import Engine
 
 _NUM_RETOKENIZED = 32
-_WIDTHS = ("hidden_size", "dim", "n_embd", "d_model")
-"""Where configurations state the size of the hidden states."""
-_POOLING_MODES = {"mean": "mean_tokens", "cls": "cls_token", "last": "lasttoken", "max": "max_tokens"}
 
 
 class TextSets:
@@ -106,10 +103,7 @@ class Embedding(Task):
     def load_model(self, folder: str, *, from_config: bool) -> torch.nn.Module:
         head = Head(auto=AutoModel, name="bare")
         model: torch.nn.Module = load_model(Path(folder), self._tokenizer, head, from_config=from_config).model
-        for name, parameter in model.named_parameters():
-            # The models' own pooler is no part of the embedding, and gets no gradient.
-            if name.startswith("pooler."):
-                parameter.requires_grad_(False)
+        anatomy.mark_idle(model, "pooler")  # the model's own, which is no part of the embedding
         return model
 
     def collate(self, rows: Sequence[Mapping[str, Any]], epoch: int = NOT_TRAINING) -> Batch:
@@ -178,20 +172,6 @@ def ranks(scores: Scores) -> np.ndarray:
     _, first, place = np.unique(keys[:, 1:].reshape(-1), return_index=True, return_inverse=True)
     own = place.reshape(len(keys), -1)[:, 0]
     return retrieval.ranks(embeddings[:, 0], stock[first], own)
-
-
-def describe_pooling(settings: Settings, prepared: PreparedData, folder: Path) -> None:
-    """Write what sentence-transformers reads beside a model: the modules, the pooling, the longest text."""
-    about = run_dirs.read_json(folder / "config.json")
-    size = next(about[name] for name in _WIDTHS if name in about)
-    modes = {f"pooling_mode_{mode}": how == settings.embedding.pooling for how, mode in _POOLING_MODES.items()}
-    modules = [
-        {"idx": at, "name": str(at), "path": f"{at}_{kind}" if at else "", "type": f"sentence_transformers.models.{kind}"}
-        for at, kind in enumerate(("Transformer", "Pooling"))
-    ]
-    run_dirs.write_json(folder / "modules.json", modules)
-    run_dirs.write_json(folder / "sentence_bert_config.json", {"max_seq_length": prepared.max_seq_length, "do_lower_case": False})
-    run_dirs.write_json(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": size, **modes})
 
 
 class EmbeddingAppraisal:

@@ -30,6 +30,7 @@ def freeze(model: Any, last_layers: int) -> None:
         trained += [*list(stack)[-last_layers:], *anatomy.behind_layers(model)]
     for module in trained:
         module.requires_grad_(True)
+    anatomy.let_idle(model)
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise SettingsError(
             f"JOB_TUNING__METHOD=freeze leaves nothing to train: this {type(model).__name__} has no head of its own.",

@@ -15,6 +15,7 @@ from job.cluster import topology
 from job.records import FetchedInputs
 from job.run_dir import RunDir
 from job.settings.root import Settings
+from job.workers.tuning import anatomy
 from job.workers.tuning.freezing import freeze
 
 logger = logging.getLogger(__name__)
@@ -66,14 +67,16 @@ def choose_trained(model: Any, settings: Settings) -> Any:
 
         if adapters.is_adapter(model):
             adapters.check_same(model, tuning)
-            return model
-        return adapters.add(model, tuning)
-    plain = _plain(model)
-    if plain is not model:  # merged just now, and frozen as a base is; else the task has said what of its model is trained at all
-        plain.requires_grad_(True)
-    model = plain
-    if tuning.method == "freeze":
-        freeze(model, tuning.train_last_layers or 0)
+        else:
+            model = adapters.add(model, tuning)
+    else:
+        plain = _plain(model)
+        if plain is not model:  # merged just now, and frozen as a base is; else what is frozen came so, such as fixed positions
+            plain.requires_grad_(True)
+        model = plain
+        if tuning.method == "freeze":
+            freeze(model, tuning.train_last_layers or 0)
+    anatomy.let_idle(model)
     return model
 
 
@@ -89,7 +92,7 @@ def count(model: Any) -> dict[str, int]:
 def save(model: Any, folder: Path, run_dir: RunDir, settings: Settings, weights: Mapping[str, torch.Tensor] | None = None) -> None:
     """Write what is published into ``folder``: the model, its adapter, the model with the adapter merged into it, or both.
 
-    Weights of a whole model are its own, or ``weights`` where an engine has them elsewhere; no such engine trains adapters.
+    Weights of a whole model are its own, or ``weights`` where an engine has them elsewhere; those of an adapter are its own.
     The adapter of a merged model lies in ``RunDir.adapter`` too, which it is compared with.  A merged model cannot be trained on.
     """
     published = settings.tuning.published

@@ -55,7 +55,8 @@ def whole_modules(model: Any, wanted: Sequence[str]) -> list[str]:
         SettingsError: when a name means nothing in this model.
     """
     found = anatomy.head_modules(model)
-    named = {name: module for name, module in model.named_modules() if name and anatomy.parameter_count(module)}
+    idle = set(anatomy.idle_modules(model))
+    named = {name: each for name, each in model.named_modules() if name not in {"", *idle} and anatomy.parameter_count(each)}
     for number, name in enumerate(wanted, 1):
         meant = [each for each in named if _means(name, each)]
         if not meant:

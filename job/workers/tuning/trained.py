@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, load_model, save_file, save_model
+from safetensors.torch import load_file, load_model, save_file
 
 
 def is_partial(model: torch.nn.Module) -> bool:
@@ -19,16 +19,12 @@ def is_partial(model: torch.nn.Module) -> bool:
 
 def size_bytes(model: torch.nn.Module) -> int:
     """Bytes of what `save` writes."""
-    tensors = _tensors(model).values() if is_partial(model) else list(model.parameters())
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    return sum(tensor.numel() * tensor.element_size() for tensor in _tensors(model).values())
 
 
 def save(model: torch.nn.Module, path: Path) -> None:
-    """Write what is trained."""
-    if is_partial(model):
-        save_file({name: tensor.detach().contiguous().cpu() for name, tensor in _tensors(model).items()}, path)
-    else:
-        save_model(model, str(path))
+    """Write what is trained, by the names that every engine gives it: of shared weights the first one's."""
+    save_file({name: tensor.detach().contiguous().cpu() for name, tensor in _tensors(model).items()}, path)
 
 
 def load(model: torch.nn.Module, path: Path) -> None:

@@ -35,16 +35,3 @@ def test_what_cannot_go_together():
     assert "names all-linear beside others" in refusal(TUNING__METHOD="lora", TUNING__LORA_TARGETS="all-linear,q_lin")
     assert "JOB_TUNING__PUBLISH=merged needs JOB_TUNING__METHOD=lora" in refusal(TUNING__METHOD="qlora", TUNING__PUBLISH="merged")
     assert "JOB_TUNING__LORA_DROPOUT: " in refusal(TUNING__METHOD="lora", TUNING__LORA_DROPOUT="1")
-
-
-@pytest.mark.parametrize("method", ["freeze", "lora", "qlora"])
-def test_deepspeed_trains_all_weights_or_is_not_asked(method):
-    text = refusal(TUNING__METHOD=method, PARALLEL__ENGINE="deepspeed", PARALLEL__ZERO_STAGE="3")
-    assert f"JOB_PARALLEL__ENGINE=deepspeed trains all weights, and JOB_TUNING__METHOD={method} only some" in text
-    assert load(TUNING__METHOD=method, PARALLEL__ENGINE="ddp").tuning.method == method
-    assert load(PARALLEL__ENGINE="deepspeed").parallel.engine == "deepspeed"
-
-
-@pytest.mark.parametrize("task", ["token-classification", "dpo", "reward", "embedding"])
-def test_a_task_is_trained_by_the_methods_that_were_tried_with_it(task):
-    assert f"JOB_TUNING__METHOD=lora is not there for JOB_TASK={task} yet" in refusal(TASK=task, TUNING__METHOD="lora")

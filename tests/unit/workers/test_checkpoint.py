@@ -168,7 +168,7 @@ def test_another_run_s_checkpoint_is_refused_before_anything_is_read(node, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("module", "fails"), [(trained, "save_model"), (whole, "save_file"), (checkpoints, "flush"), (files, "flush")]
+    ("module", "fails"), [(trained, "save_file"), (whole, "save_file"), (checkpoints, "flush"), (files, "flush")]
 )
 def test_a_write_that_fails_halfway_leaves_no_checkpoint(node, monkeypatch, module, fails):
     state = TrainState(step=3)

@@ -142,8 +142,10 @@ def test_an_adapter_s_estimate_is_no_less_than_the_adapter(tmp_path):
 
 
 def test_only_methods_that_deepspeed_trains_lead_there(tmp_path):
+    refused = choose(SIZE, place(8, 9), tiny.settings(tmp_path, TUNING__METHOD="qlora"))
+    assert (refused.mode, list(refused.needs), refused.fits) == ("ddp", ["ddp"], False)
     found = choose(SIZE, place(8, 9), tiny.settings(tmp_path, TUNING__METHOD="freeze"))
-    assert (found.mode, list(found.needs), found.fits) == ("ddp", ["ddp"], False)
+    assert (found.mode, found.fits) == ("zero3", True)
 
 
 def test_a_worker_s_share_of_the_host(monkeypatch):

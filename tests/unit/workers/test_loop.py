@@ -215,11 +215,11 @@ def test_metric_records(tmp_path, monkeypatch):
 def test_the_engine_is_checked_after_the_first_step_and_the_replicas_now_and_then(tmp_path):
     loop = make_loop(tmp_path, rows(40), PARALLEL__REPLICA_CHECK_STEPS="2")
     loop.run(5, Boundary(), lambda _: None)
-    assert loop.engine.checked == ["first step", "replicas", "replicas", "replicas"]
+    assert loop.engine.checked == ["first step", "weights", "weights", "weights"]
 
     loop = make_loop(tmp_path, rows(40), PARALLEL__REPLICA_CHECK_STEPS="0")
     loop.run(5, Boundary(), lambda _: None)
-    assert loop.engine.checked == ["first step", "replicas"]
+    assert loop.engine.checked == ["first step", "weights"]
 
 
 def test_a_step_that_only_lowered_the_loss_scale_is_not_counted(tmp_path, monkeypatch):

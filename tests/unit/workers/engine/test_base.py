@@ -4,8 +4,11 @@ import pytest
 import torch
 
 from job.errors import CrashError
+from job.workers.engine import proof
 from job.workers.engine.base import Engine, num_elements
 from tests.support.training import OneRank
+
+NOTHING_FROZEN = proof.frozen_fingerprint([])
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)])
@@ -20,12 +23,23 @@ def test_autocast(precision, dtype):
 def test_copies_are_compared_where_there_are_copies(world_size, lockstep, compares):
     engine = OneRank(0, world_size)
     engine.lockstep = lockstep
-    engine.gather = lambda value: [value, "another"]
+    engine.gather = lambda value: [value, "another"] if isinstance(value, str) else [value, False]
     if compares:
         with pytest.raises(CrashError, match="rank 1 differ"):
-            Engine.check_replicas(engine, torch.nn.Linear(2, 2))
+            Engine.check_weights(engine, torch.nn.Linear(2, 2), NOTHING_FROZEN)
     else:
-        Engine.check_replicas(engine, torch.nn.Linear(2, 2))
+        Engine.check_weights(engine, torch.nn.Linear(2, 2), NOTHING_FROZEN)
+
+
+@pytest.mark.parametrize("lockstep", [False, True])
+def test_frozen_weights_are_looked_at_under_any_engine(lockstep):
+    engine, model = OneRank(), torch.nn.Linear(2, 2).requires_grad_(False)
+    engine.lockstep = lockstep
+    before = proof.frozen_fingerprint(model.parameters())
+    Engine.check_weights(engine, model, before)
+    model.bias.add_(1)
+    with pytest.raises(CrashError, match="not to be trained have changed on rank 0"):
+        Engine.check_weights(engine, model, before)
 
 
 def test_elements_of_a_parameter_that_is_spread():

@@ -9,10 +9,10 @@ from job.workers.engine.proof import Facts
 from tests.support.training import OneRank
 
 N = 1_000_000
-DDP = Facts("ddp", 0, 2, "DistributedDataParallel", "MULTI_CPU", N, (N, N))
-ZERO2 = Facts("zero2", 0, 2, "DeepSpeedEngine", "ZeRO-2", N, (N // 2, N))
-ZERO3 = Facts("zero3", 0, 2, "DeepSpeedEngine", "ZeRO-3", N, (N // 2, N // 2))
-SINGLE = Facts("single", 0, 1, "Linear", "NO", N, (N, N))
+DDP = Facts("ddp", 0, 2, "DistributedDataParallel", "MULTI_CPU", (N, N), (N, N))
+ZERO2 = Facts("zero2", 0, 2, "DeepSpeedEngine", "ZeRO-2", (N, N), (N // 2, N))
+ZERO3 = Facts("zero3", 0, 2, "DeepSpeedEngine", "ZeRO-3", (N, N), (N // 2, N // 2))
+SINGLE = Facts("single", 0, 1, "Linear", "NO", (N, N), (N, N))
 
 
 def group(fact, world_size=2):
@@ -36,6 +36,8 @@ def test_what_is_as_it_should_be(fact):
         (ZERO2, {"backend": "ZeRO-0"}, "rank 1 runs ZeRO-0"),
         (ZERO2, {"held": (N, N)}, "holds 1000000 of 1000000 elements of the optimizer state"),
         (ZERO3, {"held": (N // 2, N)}, "holds 1000000 of 1000000 elements of the weights"),
+        (ZERO3, {"elements": (N // 10, N), "held": (N // 20, N)}, "holds 1000000 of 1000000 elements of the weights"),
+        (ZERO2, {"elements": (N // 10, N), "held": (N // 10, N)}, "holds 100000 of 100000 elements of the optimizer state"),
     ],
 )
 def test_one_rank_that_differs_is_enough(fact, change, says):
@@ -91,3 +93,22 @@ def test_the_ranks_that_differ_are_named():
     engine.gather = lambda mine: [mine, mine, "other"]
     with pytest.raises(CrashError, match="weights on rank 2 differ"):
         proof.check_replicas(engine, [torch.ones(3)])
+
+
+def test_frozen_weights_that_changed_are_noticed_wherever_they_lie():
+    engine, model = OneRank(0, 3), torch.nn.Linear(3, 2)
+    model.weight.requires_grad_(False)
+    before = proof.frozen_fingerprint(model.parameters())
+    with torch.no_grad():
+        model.bias.add_(1)
+    engine.gather = lambda mine: [mine, False, False]
+    proof.check_frozen(engine, before, model.parameters())
+    model.weight.ds_tensor = torch.ones(3)
+    parted = proof.frozen_fingerprint(model.parameters())
+    assert parted != before
+    model.weight.ds_tensor[1] = 2
+    with pytest.raises(CrashError, match="not to be trained have changed on rank 0"):
+        proof.check_frozen(engine, parted, model.parameters())
+    engine.gather = lambda _: [False, False, True]
+    with pytest.raises(CrashError, match="changed on rank 2"):
+        proof.check_frozen(engine, parted, model.parameters())

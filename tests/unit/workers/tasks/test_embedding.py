@@ -1,6 +1,5 @@
 """The task without a real model: columns of a batch, ranks among all texts of a split, the files beside the model, what is refused."""
 
-import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +8,7 @@ import torch
 
 from job.errors import CrashError, HopelessError, SettingsError
 from job.records import PreparedData
-from job.workers.tasks.embedding import Embedding, EmbeddingAppraisal, describe_pooling, ranks
+from job.workers.tasks.embedding import Embedding, EmbeddingAppraisal, ranks
 from tests.support import tiny
 from tests.support.training import OneRank, Rows
 
@@ -79,16 +78,6 @@ def test_a_text_that_two_anchors_share_is_one_document(tmp_path):
     assert appraisal.interval(scores, tiny.settings(tmp_path).eval, 0)["value"] == 1.0
     rows = Rows([{"id": name, "text": name} for name in "abc"])
     assert appraisal.predictions(scores, rows).mistakes == []
-
-
-def test_files_for_sentence_transformers(tmp_path):
-    (tmp_path / "config.json").write_text('{"dim": 16}')
-    task = make(tmp_path)
-    describe_pooling(tiny.settings(tmp_path, EMBEDDING__POOLING="last"), task.prepared, tmp_path)
-    pooling = json.loads((tmp_path / "1_Pooling/config.json").read_text())
-    assert pooling["word_embedding_dimension"] == 16
-    assert [name for name, chosen in pooling.items() if chosen is True] == ["pooling_mode_lasttoken"]
-    assert [module["path"] for module in json.loads((tmp_path / "modules.json").read_text())] == ["", "1_Pooling"]
 
 
 def test_one_example_a_step_teaches_nothing(tmp_path):

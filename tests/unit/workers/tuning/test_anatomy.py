@@ -68,3 +68,35 @@ def test_what_was_in_no_file_is_part_of_the_head():
 
 def test_endings():
     assert anatomy.endings(["a.q", "b.q", "c"]) == ["q", "c"]
+
+
+BARE = {"bert": "encoder.layer", "distilbert": "transformer.layer", "gpt2": "h", "llama": "layers"}
+
+
+@pytest.mark.parametrize("kind", BARE)
+def test_a_body_alone_has_no_head(kind):
+    model = architectures.build(kind, "AutoModel")
+    assert anatomy.body_name(model) == ""
+    assert anatomy.head_modules(model) == []
+    name, stack = anatomy.layers(model)
+    assert (name, len(stack)) == (BARE[kind], 3)
+    behind = [type(module).__name__ for module in anatomy.behind_layers(model) if anatomy.parameter_count(module)]
+    assert behind == {"bert": ["BertPooler"], "gpt2": ["LayerNorm"], "llama": ["LlamaRMSNorm"]}.get(kind, [])
+
+
+def test_what_is_never_called_is_nobody_s_to_train():
+    model = architectures.build("bert", "AutoModel")
+    model.new_parameters = ("pooler.dense.weight", "pooler.dense.bias")
+    assert anatomy.head_modules(model) == ["pooler.dense"]
+    model.new_parameters = ()
+    assert "pooler.dense" in anatomy.linear_modules(model)
+    model.new_parameters = ("pooler.dense.weight", "pooler.dense.bias")
+    anatomy.mark_idle(model, "pooler")
+    anatomy.mark_idle(model, "not there")
+    assert anatomy.idle_modules(model) == ["pooler", "pooler.dense", "pooler.activation"]
+    assert anatomy.head_modules(model) == []
+    assert "pooler.dense" not in anatomy.linear_modules(model)
+    model.requires_grad_(True)
+    anatomy.let_idle(model)
+    frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    assert frozen == {"pooler.dense.weight", "pooler.dense.bias"}

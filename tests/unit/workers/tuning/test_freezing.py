@@ -41,3 +41,12 @@ def test_the_head_alone_of_a_model_that_has_none():
     freeze(model, 1)
     assert "transformer.wte.weight" not in trained(model)  # the words are shared with the head
     assert "transformer.ln_f.weight" in trained(model)
+
+
+def test_the_pooler_of_an_embedding_stays_frozen():
+    model = architectures.build("bert", "AutoModel")
+    anatomy.mark_idle(model, "pooler")
+    with pytest.raises(SettingsError, match="leaves nothing to train: this BertModel has no head"):
+        freeze(model, 0)
+    freeze(model, 1)
+    assert {name.rpartition("layer.")[2].partition(".")[0] for name in trained(model)} == {"2"}

@@ -4,10 +4,14 @@ import pytest
 import torch
 
 from job.errors import CrashError
+from job.workers.tasks.base import Batch
 from job.workers.tuning import merging
 from tests.support.training import TwoLayers
 
-BATCHES = [{"x": torch.eye(3, dtype=torch.float64)}, {"x": torch.ones(1, 3, dtype=torch.float64)}]
+BATCHES = [
+    Batch({"x": rows}, torch.zeros(len(rows)), torch.ones(len(rows)))
+    for rows in (torch.eye(3, dtype=torch.float64), torch.ones(1, 3, dtype=torch.float64))
+]
 
 
 class Apart(TwoLayers):
@@ -36,3 +40,13 @@ def test_too_large_a_difference_is_a_crash(distance):
     apart.distance = distance
     with pytest.raises(CrashError, match="merged model gives other outputs"):
         merging.difference(apart, TwoLayers(), BATCHES)
+
+
+def test_without_a_head_the_hidden_states_are_compared():
+    class Bare(TwoLayers):
+        def forward(self, x):
+            return SimpleNamespace(last_hidden_state=super().forward(x).logits)
+
+    assert merging.difference(Bare(), Bare(), BATCHES)["max_abs_output"] > 0.1
+    with pytest.raises(CrashError):
+        merging.difference(Bare(), Bare(seed=1), BATCHES)

@@ -8,7 +8,7 @@ import torch
 
 from job import run_dir as run_dirs
 from job.run_dir import RunDir
-from job.workers.tuning import method
+from job.workers.tuning import anatomy, method
 from tests.support import architectures, tiny
 
 IDS = torch.tensor([[5, 6, 7, 2]])
@@ -131,3 +131,28 @@ def test_the_base_is_named_as_others_find_it(run, tmp_path):
     local = run(MODEL__URI=f"file://{tmp_path}/base")
     local.dir.marker("fetch").unlink()
     assert method.base_of(local.dir, local.settings)["name"] == str(tmp_path / "base")
+
+
+@pytest.mark.parametrize("way", [{}, {"TUNING__METHOD": "freeze", "TUNING__TRAIN_LAST_LAYERS": "1"}, {"TUNING__METHOD": "lora", "TUNING__LORA_BIAS": "all"}])  # fmt: skip
+def test_no_method_trains_what_the_task_never_calls(run, way):
+    """Nor does one that continues from an adapter, which is merged first by some."""
+
+    class Embeds:
+        def load_model(self, folder, *, from_config):
+            model = architectures.build("bert", "AutoModel")
+            anatomy.mark_idle(model, "pooler")
+            return model
+
+    first = run(TUNING__METHOD="lora")
+    torch.manual_seed(0)
+    adapter = method.choose_trained(method.start_model(first.dir, first.settings, Embeds()), first.settings)
+    for continued in (False, True):
+        if continued:
+            method.save(adapter, first.dir.input_adapter, first.dir, first.settings)
+        here = run(**({"TUNING__METHOD": "lora"} if continued and "LORA_BIAS" in str(way) else way))
+        model = method.choose_trained(method.start_model(here.dir, here.settings, Embeds()), here.settings)
+        names = trained(model)
+        assert names
+        assert not [name for name in names if "pooler" in name]
+        model(input_ids=IDS).last_hidden_state.sum().backward()
+        assert {name.partition(".modules_to_save")[0] for name, each in model.named_parameters() if each.grad is not None} == names

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from job.errors import SettingsError
-from job.workers.tuning import targets
+from job.workers.tuning import anatomy, targets
 from tests.support import architectures
 
 
@@ -55,3 +55,15 @@ def test_names_are_short_where_they_mean_nothing_else(roberta):
     assert targets.short_names(roberta, targets.adapted_modules(roberta, ["query", "value"])) == ["query", "value"]
     full = targets.adapted_modules(roberta, ["dense"])  # the classifier has a dense of its own
     assert targets.short_names(roberta, full) == full
+
+
+def test_what_is_never_called_gets_no_adapter_and_is_not_kept_whole():
+    model = architectures.build("bert", "AutoModel")
+    anatomy.mark_idle(model, "pooler")
+    for wanted in ("all-linear", "dense"):
+        assert not [name for name in targets.adapted_modules(model, [wanted]) if name.startswith("pooler")]
+    assert targets.whole_modules(model, []) == []
+    with pytest.raises(SettingsError, match="cannot have an adapter"):
+        targets.adapted_modules(model, ["pooler.dense"])
+    with pytest.raises(SettingsError, match="no module with weights"):
+        targets.whole_modules(model, ["pooler"])

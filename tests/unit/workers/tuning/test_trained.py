@@ -3,6 +3,7 @@ import torch
 from safetensors.torch import load_file
 
 from job.workers.tuning import trained
+from tests.support import architectures
 from tests.support.training import TwoLayers
 
 
@@ -40,7 +41,18 @@ def test_of_a_whole_model_everything_is_kept(tmp_path):
     read = Counting(2)
     trained.load(read, tmp_path / "x.safetensors")
     assert torch.equal(read.first.weight, model.first.weight)
-    assert trained.size_bytes(model) == sum(parameter.nbytes for parameter in model.parameters())
+    assert trained.size_bytes(model) == sum(tensor.nbytes for tensor in load_file(tmp_path / "x.safetensors").values())
+
+
+def test_shared_weights_are_written_once_by_the_name_that_every_engine_gives_them(tmp_path):
+    model = architectures.build("llama", "AutoModelForCausalLM", tie_word_embeddings=True)
+    trained.save(model, tmp_path / "x.safetensors")
+    assert load_file(tmp_path / "x.safetensors").keys() == dict(model.named_parameters()).keys()
+    read = architectures.build("llama", "AutoModelForCausalLM", tie_word_embeddings=True)
+    torch.nn.init.zeros_(read.lm_head.weight)
+    trained.load(read, tmp_path / "x.safetensors")
+    assert torch.equal(read.lm_head.weight, model.lm_head.weight)
+    assert torch.equal(read.model.embed_tokens.weight, model.lm_head.weight)
 
 
 def test_a_file_of_another_method_is_refused(tmp_path):

@@ -1,0 +1,59 @@
+"""Which task goes with which method and which engine: the one table, from which the refusals and ``docs/matrix.md`` are made.
+
+What a test trains is let through (``tests/integration/test_matrix.py``; ZeRO-1 with ZeRO-2, whose code it shares), and anything else
+refused with the reason.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from job.settings.root import Settings
+
+TRIED_TASKS = (
+    "text-classification",
+    "token-classification",
+    "masked-lm",
+    "causal-lm",
+    "sft",
+    "dpo",
+    "reward",
+    "embedding",
+)
+"""Tasks that are tried with every method and engine."""
+METHODS = ("full", "freeze", "lora", "qlora")
+ENGINES = {"single": "one process", "ddp": "DDP", "zero1": "ZeRO-1", "zero2": "ZeRO-2", "zero3": "ZeRO-3"}
+"""Engines by the job's name, and what people call them."""
+NEEDS_GPU = "JOB_TUNING__METHOD=qlora needs a GPU: 4-bit weights have kernels there only. Without one the start is refused."
+"""Not known from the settings alone, so `job.stages.feasibility` says it."""
+_DEEPSPEED = ("zero1", "zero2", "zero3")
+
+
+def refusal(task: str, method: str, engine: str) -> str:
+    """Why a combination is not there, as a sentence that says what to do instead; empty where it is.
+
+    Args:
+        task: as in ``JOB_TASK``.
+        method: as in ``JOB_TUNING__METHOD``.
+        engine: one of `ENGINES`.
+    """
+    if task not in TRIED_TASKS and (method != "full" or engine in _DEEPSPEED):
+        return (
+            f"JOB_TASK={task} is tried with JOB_TUNING__METHOD=full on one process and with DDP only: "
+            "use JOB_TUNING__METHOD=full and JOB_PARALLEL__ENGINE=auto, single or ddp."
+        )
+    if method == "qlora" and engine in _DEEPSPEED:
+        return (
+            "JOB_PARALLEL__ENGINE=deepspeed does not take JOB_TUNING__METHOD=qlora: it would part and cast weights that "
+            "bitsandbytes has packed into 4 bits. Use JOB_PARALLEL__ENGINE=auto, single or ddp, or JOB_TUNING__METHOD=lora."
+        )
+    return ""
+
+
+def problems(settings: Settings) -> list[str]:
+    """The refusal of what the settings ask for, if there is one; ``auto`` asks for no engine, and takes none that is refused."""
+    stage = settings.parallel.zero_stage or 2
+    asked = {"auto": "single", "deepspeed": f"zero{stage}"}.get(settings.parallel.engine, settings.parallel.engine)
+    found = refusal(settings.task, settings.tuning.method, asked)
+    return [found] if found else []
