@@ -20,6 +20,7 @@ TRIED_TASKS = (
     "dpo",
     "reward",
     "embedding",
+    "seq2seq",
 )
 """Tasks that are tried with every method and engine."""
 METHODS = ("full", "freeze", "lora", "qlora")

@@ -17,7 +17,7 @@ from job import run_dir as run_dirs
 from job.run_dir import RunDir
 from job.settings import resolved, root
 from job.settings.combinations import METHODS, TRIED_TASKS, refusal
-from tests.support import language, model_folders, tasks, tiny
+from tests.support import language, model_folders, seq2seq, tasks, tiny
 from tests.support.inputs import as_json_lines
 
 STEPS, SAVED = 3, 2
@@ -36,6 +36,7 @@ COMMON = {
     "EVAL__EVERY_STEPS": "1000",
     "EVAL__BEST_METRIC": "none",
     "EVAL__SAMPLE_TOKENS": "1",
+    "EVAL__MAX_NEW_TOKENS": "2",
     "PARALLEL__REPLICA_CHECK_STEPS": "1",
 }
 HOW = {
@@ -90,6 +91,8 @@ def _rows(task: str, count: int, seed: int) -> list[dict[str, Any]]:
     triples = [texts[3 * at : 3 * at + 3] for at in range(count)]
     if task == "sft":
         return [{"prompt": one, "completion": f" {other}"} for one, other, _ in triples]
+    if task == "seq2seq":
+        return list(seq2seq.pairs(count, seed))
     if task == "embedding":
         return [{"anchor": one, "positive": other} for one, other, _ in triples]
     return [{"prompt": one, "chosen": f" {other}", "rejected": f" {third}"} for one, other, third in triples]
@@ -103,15 +106,16 @@ COLUMNS = {
     "dpo": {"DATA__PROMPT_COLUMN": "prompt"},
     "reward": {"DATA__PROMPT_COLUMN": "prompt"},
 }
-MODELS = {"masked-lm": "distilbert", **dict.fromkeys(("causal-lm", "sft", "dpo", "reward"), "llama")}
+MODELS = {"masked-lm": "distilbert", "seq2seq": "t5", **dict.fromkeys(("causal-lm", "sft", "dpo", "reward"), "llama")}
 """Start models; where nothing stands, a BERT whose pooler no embedding calls."""
 
 
 def write_models(folder: Path) -> None:
-    """The three start models, without dropout, because each rank draws its own."""
+    """The start models, without dropout, because each rank draws its own."""
     still = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     model_folders.write(folder / "bert", "bert", **still)
     tiny.write_model(folder / "distilbert", dropout=0.0, attention_dropout=0.0)
+    seq2seq.write_model(folder / "t5", "t5")
     language.write_llama(folder / "llama", template=None, tie_word_embeddings=True)
 
 
