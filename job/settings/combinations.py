@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from job.settings.deepspeed import DEFAULT_STAGE
+
 if TYPE_CHECKING:
     from job.settings.root import Settings
 
@@ -53,7 +55,7 @@ def refusal(task: str, method: str, engine: str) -> str:
 
 def problems(settings: Settings) -> list[str]:
     """The refusal of what the settings ask for, if there is one; ``auto`` asks for no engine, and takes none that is refused."""
-    stage = settings.parallel.zero_stage or 2
+    stage = settings.parallel.zero_stage or DEFAULT_STAGE
     asked = {"auto": "single", "deepspeed": f"zero{stage}"}.get(settings.parallel.engine, settings.parallel.engine)
     found = refusal(settings.task, settings.tuning.method, asked)
     return [found] if found else []
