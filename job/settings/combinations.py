@@ -1,7 +1,6 @@
 """Which task goes with which method and which engine: the one table, from which the refusals and ``docs/matrix.md`` are made.
 
-What a test trains is let through (``tests/integration/test_matrix.py``; ZeRO-1 with ZeRO-2, whose code it shares), and anything else
-refused with the reason.
+What a test trains is let through (``tests/integration/test_matrix.py``), and anything else is refused with the reason.
 """
 
 from __future__ import annotations
@@ -27,6 +26,8 @@ TRIED_TASKS = (
 METHODS = ("full", "freeze", "lora", "qlora")
 ENGINES = {"single": "one process", "ddp": "DDP", "zero1": "ZeRO-1", "zero2": "ZeRO-2", "zero3": "ZeRO-3"}
 """Engines by the job's name, and what people call them."""
+TESTED_ENGINES = ("single", "ddp", "zero2", "zero3")
+"""Those of which every cell has a test; ZeRO-1 shares ZeRO-2's code."""
 NEEDS_GPU = "JOB_TUNING__METHOD=qlora needs a GPU: 4-bit weights have kernels there only. Without one the start is refused."
 """Not known from the settings alone, so `job.stages.feasibility` says it."""
 _DEEPSPEED = ("zero1", "zero2", "zero3")

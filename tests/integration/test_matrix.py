@@ -9,10 +9,11 @@ import functools
 import pytest
 
 from job import run_dir as run_dirs
+from job.settings.combinations import TESTED_ENGINES
 from tests.support import cells, tiny
 from tests.support.cells import Cell
 
-CELLS = cells.trained_cells(*cells.SHOWN_ENGINES)
+CELLS = cells.trained_cells(*TESTED_ENGINES)
 
 
 @pytest.fixture(scope="module")
