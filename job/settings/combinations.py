@@ -1,12 +1,13 @@
 """Which task goes with which method and which engine: the one table, from which the refusals and ``docs/matrix.md`` are made.
 
-What a test trains is let through (``tests/integration/test_matrix.py``; ZeRO-1 with ZeRO-2, whose code it shares), and anything else
-refused with the reason.
+What a test trains is let through (``tests/integration/test_matrix.py``), and anything else is refused with the reason.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from job.settings.deepspeed import DEFAULT_STAGE
 
 if TYPE_CHECKING:
     from job.settings.root import Settings
@@ -26,6 +27,8 @@ TRIED_TASKS = (
 METHODS = ("full", "freeze", "lora", "qlora")
 ENGINES = {"single": "one process", "ddp": "DDP", "zero1": "ZeRO-1", "zero2": "ZeRO-2", "zero3": "ZeRO-3"}
 """Engines by the job's name, and what people call them."""
+TESTED_ENGINES = ("single", "ddp", "zero2", "zero3")
+"""Those of which every cell has a test; ZeRO-1 shares ZeRO-2's code."""
 NEEDS_GPU = "JOB_TUNING__METHOD=qlora needs a GPU: 4-bit weights have kernels there only. Without one the start is refused."
 """Not known from the settings alone, so `job.stages.feasibility` says it."""
 _DEEPSPEED = ("zero1", "zero2", "zero3")
@@ -54,7 +57,7 @@ def refusal(task: str, method: str, engine: str) -> str:
 
 def problems(settings: Settings) -> list[str]:
     """The refusal of what the settings ask for, if there is one; ``auto`` asks for no engine, and takes none that is refused."""
-    stage = settings.parallel.zero_stage or 2
+    stage = settings.parallel.zero_stage or DEFAULT_STAGE
     asked = {"auto": "single", "deepspeed": f"zero{stage}"}.get(settings.parallel.engine, settings.parallel.engine)
     found = refusal(settings.task, settings.tuning.method, asked)
     return [found] if found else []

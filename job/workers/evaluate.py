@@ -29,6 +29,7 @@ from job.workers.engine import Engine
 from job.workers.program import Heartbeat, run_program
 from job.workers.scoring import Examples, read_samples, score
 from job.workers.tasks import make_appraisal, make_task
+from job.workers.tasks.adapter_usage import adapter_usage
 from job.workers.tasks.appraisal import Appraisal
 from job.workers.tasks.base import Scores, Task
 from job.workers.tuning import merging, method
@@ -151,6 +152,7 @@ def make_report(subject: Subject, scores: Scores, untrained: Scores) -> EvalRepo
     """Metrics, interval and baselines of the scored split."""
     task, appraisal, settings = subject.task, subject.appraisal, subject.settings
     baselines = appraisal.baselines(scores, load_from_disk(str(subject.run_dir.prepared / "train")))
+    alone = settings.tuning.published == "adapter"
     return EvalReport(
         split=subject.split,
         num_examples=len(subject.dataset),
@@ -163,7 +165,7 @@ def make_report(subject: Subject, scores: Scores, untrained: Scores) -> EvalRepo
         },
         greater_is_better=task.greater_is_better(task.main_metric()),
         pipeline_tag=appraisal.pipeline_tag,
-        usage=appraisal.usage,
+        usage=(alone and adapter_usage(settings.task, subject.prepared.labels)) or appraisal.usage,
     )
 
 

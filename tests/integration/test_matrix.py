@@ -4,13 +4,16 @@ A cell that the table refuses is refused by the settings (``tests/unit/settings/
 ``docs/matrix.md``.  Each engine trains all of its cells in one process group.
 """
 
+import functools
+
 import pytest
 
 from job import run_dir as run_dirs
+from job.settings.combinations import TESTED_ENGINES
 from tests.support import cells, tiny
 from tests.support.cells import Cell
 
-CELLS = cells.trained_cells(*cells.SHOWN_ENGINES)
+CELLS = cells.trained_cells(*TESTED_ENGINES)
 
 
 @pytest.fixture(scope="module")
@@ -27,22 +30,24 @@ def prepared(folder):
 
 @pytest.fixture(scope="module")
 def runs(folder, prepared):
-    """Of every cell: the run to its end, and the one that continues from its middle."""
+    """Of an engine's cells: the run to its end, and the one that continues from its middle; trained when they are first asked for."""
 
     def both(cell):
         return tuple(cells.place(folder, prepared[cell.task], cell, f"{name}-{cell}") for name in ("whole", "half"))
 
-    found = {cell: both(cell) for cell in CELLS}
-    for engine in cells.SHOWN_ENGINES:
-        mine = {cell: pair for cell, pair in found.items() if cell.engine == engine}
-        cells.train(list(mine.values()), next(iter(mine)).world_size)
-    return found
+    @functools.cache
+    def of(engine):
+        found = {cell: both(cell) for cell in CELLS if cell.engine == engine}
+        cells.train(list(found.values()), next(iter(found)).world_size)
+        return found
+
+    return of
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=str)
 def test_a_cell(runs, cell):
-    reference = runs[Cell(cell.task, cell.method, "single")][0]
-    assert list(cells.problems(cell, *runs[cell], reference)) == []
+    reference = runs("single")[Cell(cell.task, cell.method, "single")][0]
+    assert list(cells.problems(cell, *runs(cell.engine)[cell], reference)) == []
 
 
 SABOTAGED = {
@@ -55,7 +60,7 @@ SABOTAGED = {
 
 
 @pytest.fixture(scope="module")
-def sabotaged(folder, prepared, runs):
+def sabotaged(folder, prepared):
     found = {name: cells.place(folder, prepared[cell.task], cell, name) for name, (cell, _) in SABOTAGED.items()}
     tiny.train_all(list(found.values()), 2)
     return found
@@ -67,7 +72,8 @@ def test_what_goes_wrong_in_a_cell_is_noticed(runs, sabotaged, name):
     cell, says = SABOTAGED[name]
     outcomes = [run_dirs.read_json(sabotaged[name].root / f"sabotaged-{rank}.json") for rank in (0, 1)]
     if outcomes == [None, None]:
-        told = list(cells.problems(cell, sabotaged[name], sabotaged[name], runs[Cell(cell.task, cell.method, "single")][0]))
+        reference = runs("single")[Cell(cell.task, cell.method, "single")][0]
+        told = list(cells.problems(cell, sabotaged[name], sabotaged[name], reference))
         assert any(problem.startswith(says) for problem in told)
         assert any(problem.startswith("weights") for problem in told)
     else:

@@ -105,6 +105,22 @@ def test_sentence_transformers_reads_an_adapter_s_folder_too(runs):
     assert abs(plain - merged).max() > 1e-3
 
 
+@pytest.mark.parametrize("task", ["token-classification", "reward"])
+def test_the_card_s_code_uses_the_adapter_s_own_head(runs, task):
+    """As it stands in the card, of the adapter alone and of the merged model: the same answers, with the names of the data."""
+    answers = []
+    for way in ("adapter", "both"):
+        run_dir, report = runs[task, way]
+        said: dict[str, object] = {}
+        exec(report["usage"].replace("{model}", str(run_dir.model)), said)
+        answers.append(next(said[name] for name in ("tag", "reward") if name in said)("the film was good"))
+    for ours, theirs in zip(*answers, strict=True):
+        assert ours.keys() == theirs.keys()
+        assert ours["score"] == pytest.approx(theirs["score"], abs=1e-5)
+        assert all(ours[name] == theirs[name] for name in ours if name != "score")
+    assert {answer.get("entity_group", answer.get("label")) for answer in answers[0]} <= {"A", "B", "reward"}
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_references_are_those_of_the_base_and_computed_once(runs, way):
     """The adapter is not on while they are computed, and the evaluation finds those of training again."""

@@ -21,7 +21,6 @@ from tests.support import language, model_folders, seq2seq, tasks, tiny
 from tests.support.inputs import as_json_lines
 
 STEPS, SAVED = 3, 2
-SHOWN_ENGINES = ("single", "ddp", "zero2", "zero3")
 TOLERANCE = 1e-5
 """Largest difference of any weight to one process's after all steps; each step moves weights by up to 1e-2."""
 COMMON = {

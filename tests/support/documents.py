@@ -7,7 +7,7 @@ from job import errors
 from job.settings import combinations, describe
 from job.settings.root import Task
 from job.submit import options
-from tests.support import cells, troubleshooting
+from tests.support import troubleshooting
 
 DOCS = Path(__file__).parents[2] / "docs"
 EXIT_CODES = """\
@@ -92,14 +92,16 @@ def matrix() -> str:
             reasons.append(reason)
         return str(1 + reasons.index(reason))
 
-    head = "| task | method | " + " | ".join(combinations.ENGINES[engine] for engine in cells.SHOWN_ENGINES) + " |\n"
+    head = "| task | method | " + " | ".join(combinations.ENGINES[engine] for engine in combinations.TESTED_ENGINES) + " |\n"
     rows = [
-        f"| `{task}` | `{method}` | " + " | ".join(shown(task, method, engine) for engine in cells.SHOWN_ENGINES) + " |\n"
+        f"| `{task}` | `{method}` | " + " | ".join(shown(task, method, engine) for engine in combinations.TESTED_ENGINES) + " |\n"
         for task in get_args(Task)
         for method in combinations.METHODS
     ]
     notes = [f"{number}. {reason}\n" for number, reason in enumerate(reasons, 1)]
-    return "".join([MATRIX, head, "|---|---|" + "---|" * len(cells.SHOWN_ENGINES) + "\n", *rows, "\n", *notes, MATRIX_NOTES])
+    return "".join(
+        [MATRIX, head, "|---|---|" + "---|" * len(combinations.TESTED_ENGINES) + "\n", *rows, "\n", *notes, MATRIX_NOTES]
+    )
 
 
 def all_documents() -> dict[Path, str]:

@@ -84,7 +84,7 @@ class Task(Protocol):
 
         Args:
             dataset: the prepared split, a `datasets.Dataset` of N records.
-            start: the plain model before any training, in training mode, on whatever device.
+            start: the plain model before any training and without a new adapter, in whatever mode, on whatever device.
             engine: the group.
             beat: to be called while it lasts, so that the watchdog sees progress.
 
