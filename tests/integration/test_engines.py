@@ -216,6 +216,10 @@ SABOTAGED = {
     "unsharded-ddp": ({}, "were trained on more than once, on ranks [0, 1]"),
     "unsynchronised": ({}, "The weights on rank 1 differ"),
     "bitflip": ({}, "The weights on rank 1 differ"),
+    "bitflip-saved": (
+        {"PARALLEL__REPLICA_CHECK_STEPS": "1000", "CHECKPOINT__EVERY_STEPS": "6"},
+        "The weights on rank 1 differ",
+    ),
 }
 
 
@@ -237,6 +241,10 @@ def test_an_engine_that_is_switched_off_underneath_is_noticed(sabotaged, name):
         assert outcome is not None, "trained to its end"
         assert outcome["code"] == 70
         assert SABOTAGED[name][1] in outcome["message"]
+
+
+def test_replicas_that_differ_are_never_saved(sabotaged):
+    assert list(sabotaged["bitflip-saved"].root.glob("checkpoints/step-*")) == []
 
 
 def test_a_rank_that_is_short_of_memory_changes_nothing_but_the_cut(sabotaged):
