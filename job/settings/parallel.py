@@ -28,7 +28,7 @@ class ParallelSettings(Group):
     """Path of a DeepSpeed JSON file with tuning of your own, such as bucket sizes. What the job's settings decide (batch sizes, precision, clipping, optimizer, schedule, stage) may be left out or `auto` there, not contradicted."""
 
     replica_check_steps: int = Field(default=100, ge=0)
-    """Optimizer steps between two comparisons of the weights over all processes that hold them whole; a difference ends the run. 0 switches it off."""
+    """Optimizer steps between two comparisons of the weights over all processes that hold them whole, beside one before every checkpoint; a difference ends the run. 0 switches both off."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device of the workers; `auto` takes GPUs where there are any."""

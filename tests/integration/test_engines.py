@@ -217,6 +217,10 @@ SABOTAGED = {
     "unsharded-ddp": ({}, "were trained on more than once, on ranks [0, 1]"),
     "unsynchronised": ({}, "The weights on rank 1 differ"),
     "bitflip": ({}, "The weights on rank 1 differ"),
+    "bitflip-saved": (
+        {"PARALLEL__REPLICA_CHECK_STEPS": "1000", "CHECKPOINT__EVERY_STEPS": "6"},
+        "The weights on rank 1 differ",
+    ),
 }
 
 
@@ -262,6 +266,10 @@ def test_deepspeed_s_loss_scale_goes_on_where_it_stopped():
             each.update_scale(overflow=False)
         scales.append((first.cur_scale, second.cur_scale))
     assert scales == [(8.0, 8.0), (16.0, 16.0), (16.0, 16.0), (16.0, 16.0), (32.0, 32.0)]
+
+
+def test_replicas_that_differ_are_never_saved(sabotaged):
+    assert list(sabotaged["bitflip-saved"].root.glob("checkpoints/step-*")) == []
 
 
 def test_a_rank_that_is_short_of_memory_changes_nothing_but_the_cut(sabotaged):
