@@ -64,6 +64,7 @@ class Loop:
         self.parts = parts
         self.state = state
         self.memory = Memory(engine, parts.feed, collective=parts.task.collective)
+        self.frozen = frozen_fingerprint(parts.wrapped.parameters())
 
     def run(self, num_steps: int, boundary: Boundary, record: Callable[[dict[str, Any]], None]) -> None:
         """Train to the end.
@@ -74,7 +75,7 @@ class Loop:
         """
         state = self.state
         stream = self.parts.feed.stream(state.step, num_steps, self.settings.train.data_workers)
-        proven, frozen = False, frozen_fingerprint(self.parts.wrapped.parameters())
+        proven = False
         while state.step < num_steps:
             boundary.cross(state)
             if state.done:
@@ -82,7 +83,7 @@ class Loop:
             started = time.perf_counter()
             step = next(stream)
             self._account(step, self.take_step(step), started)
-            self._check_engine(step, frozen, proven=proven)
+            self._check_engine(step, proven=proven)
             proven = True
             if state.step % self.settings.train.log_every_steps == 0:
                 record(self._flush_window())
@@ -141,7 +142,7 @@ class Loop:
             engine.backward(parts.wrapped, loss * (engine.world_size / weight))
         return loss.detach()
 
-    def _check_engine(self, step: Step, frozen: str, *, proven: bool) -> None:
+    def _check_engine(self, step: Step, *, proven: bool) -> None:
         """After the first step: each rank had its own examples, the update reached every copy of the weights, and no weight that
         is frozen; the weights again and again.
         """
@@ -149,7 +150,7 @@ class Loop:
             self.engine.check_first_step(self.parts.wrapped, step.mine, step.examples.tolist())
         every = self.settings.parallel.replica_check_steps
         if not proven or (every and self.state.step % every == 0):
-            self.engine.check_weights(self.parts.wrapped, frozen)
+            self.engine.check_weights(self.parts.wrapped, self.frozen)
 
     def _account(self, step: Step, result: StepResult, started: float) -> None:
         state, window = self.state, self.state.window

@@ -162,6 +162,7 @@ def train(run_dir: RunDir, settings: Settings, engine: Engine, trainee: Trainee)
     heartbeat = Heartbeat(run_dir, "train", engine.rank)
     metrics = MetricsFile(run_dir.metrics)
     attempt = run_dirs.read_json(run_dir.attempt)["number"]
+    loop = Loop(engine, settings, parts, state)
 
     def record(values: dict[str, Any]) -> None:
         epoch = state.step / parts.feed.schedule.steps_per_epoch
@@ -172,7 +173,7 @@ def train(run_dir: RunDir, settings: Settings, engine: Engine, trainee: Trainee)
         started = time.monotonic()
         if settings.parallel.replica_check_steps:
             # A flipped bit has been in every gradient since: what it made of the weights must not become a commit.
-            engine.check_replicas(parts.wrapped)
+            engine.check_weights(parts.wrapped, loop.frozen)
         checkpointer.write(state, settings.limits.min_free_bytes)
         record({"time/checkpoint_save_s": time.monotonic() - started})
 
@@ -199,7 +200,6 @@ def train(run_dir: RunDir, settings: Settings, engine: Engine, trainee: Trainee)
     boundary.continue_from(state)
     if engine.is_main:
         run_dirs.write_json(run_dir.plan, {"num_steps": trainee.num_steps, "start_step": state.step})
-    loop = Loop(engine, settings, parts, state)
     rehearse(loop, trainee.model, examples)
     run_dirs.require_room(run_dir.root, checkpointer.tensors.num_bytes() + settings.limits.min_free_bytes)
     loop.run(trainee.num_steps, boundary, record)

@@ -81,20 +81,23 @@ def trained_cells(*engines: str) -> list[Cell]:
 def _rows(task: str, count: int, seed: int) -> list[dict[str, Any]]:
     draw = random.Random(seed)
     texts = [text for text, _ in tiny.sentences(3 * count, seed, longest=10)]
-    if task == "text-classification":
-        return [{"text": text, "label": label} for text, label in tiny.sentences(count, seed)]
-    if task == "token-classification":
-        return [{"tokens": text.split(), "tags": [draw.choice("AB") for _ in text.split()]} for text in texts[:count]]
-    if task in ("masked-lm", "causal-lm"):
-        return [{"text": text} for text in texts[:count]]
     triples = [texts[3 * at : 3 * at + 3] for at in range(count)]
-    if task == "sft":
-        return [{"prompt": one, "completion": f" {other}"} for one, other, _ in triples]
-    if task == "seq2seq":
-        return list(seq2seq.pairs(count, seed))
-    if task == "embedding":
-        return [{"anchor": one, "positive": other} for one, other, _ in triples]
-    return [{"prompt": one, "chosen": f" {other}", "rejected": f" {third}"} for one, other, third in triples]
+    raw = [{"text": text} for text in texts[:count]]
+    compared = [{"prompt": one, "chosen": f" {other}", "rejected": f" {third}"} for one, other, third in triples]
+    made: dict[str, list[dict[str, Any]]] = {
+        "text-classification": [{"text": text, "label": label} for text, label in tiny.sentences(count, seed)],
+        "token-classification": [
+            {"tokens": text.split(), "tags": [draw.choice("AB") for _ in text.split()]} for text in texts[:count]
+        ],
+        "masked-lm": raw,
+        "causal-lm": raw,
+        "sft": [{"prompt": one, "completion": f" {other}"} for one, other, _ in triples],
+        "dpo": compared,
+        "reward": compared,
+        "embedding": [{"anchor": one, "positive": other} for one, other, _ in triples],
+        "seq2seq": list(seq2seq.pairs(count, seed)),
+    }
+    return made[task]
 
 
 COLUMNS = {

@@ -36,7 +36,9 @@ The stack is in the log above the last line; a worker's own log is in the run di
     71: """\
 No worker made progress within `JOB_LIMITS__STALL_TIMEOUT_S`; the stacks of all of them are in the worker's log. All waiting in a
 collective: one of them is missing or slow, look for the one whose stack is different. In reading: a network disk. A first step that
-compiles or a very large evaluation may need a higher limit.""",
+compiles or a very large evaluation may need a higher limit. On GPUs NCCL keeps each rank's last collectives, and writes them to
+`logs/nccl-trace-rank-*` of the run directory when a collective itself times out (a minute after the watchdog's limit, so raise that
+one to see them); `torchfrtrace` compares the ranks.""",
     74: """\
 The disk of `JOB_RUN__DIR` is full, read-only or broken. It holds inputs, prepared data, and two checkpoints (each about three times the
 size of the weights in fp32). In a container only `/work`, `/tmp` and `/dev/shm` are writable. On Kubernetes the volume's size is
