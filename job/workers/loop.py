@@ -64,7 +64,7 @@ class Loop:
         self.parts = parts
         self.state = state
         self.memory = Memory(engine, parts.feed, collective=parts.task.collective)
-        self.frozen = frozen_fingerprint(parts.wrapped.parameters())
+        self._frozen = frozen_fingerprint(parts.wrapped.parameters())
 
     def run(self, num_steps: int, boundary: Boundary, record: Callable[[dict[str, Any]], None]) -> None:
         """Train to the end.
@@ -150,7 +150,12 @@ class Loop:
             self.engine.check_first_step(self.parts.wrapped, step.mine, step.examples.tolist())
         every = self.settings.parallel.replica_check_steps
         if not proven or (every and self.state.step % every == 0):
-            self.engine.check_weights(self.parts.wrapped, self.frozen)
+            self.engine.check_weights(self.parts.wrapped, self._frozen)
+
+    def check_before_saving(self) -> None:
+        """A flipped bit has been in every gradient since: what it made of the weights must not become a commit.  A collective."""
+        if self.settings.parallel.replica_check_steps:
+            self.engine.check_weights(self.parts.wrapped, self._frozen)
 
     def _account(self, step: Step, result: StepResult, started: float) -> None:
         state, window = self.state, self.state.window

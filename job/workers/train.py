@@ -171,9 +171,7 @@ def train(run_dir: RunDir, settings: Settings, engine: Engine, trainee: Trainee)
 
     def save(state: TrainState) -> None:
         started = time.monotonic()
-        if settings.parallel.replica_check_steps:
-            # A flipped bit has been in every gradient since: what it made of the weights must not become a commit.
-            engine.check_weights(parts.wrapped, loop.frozen)
+        loop.check_before_saving()
         checkpointer.write(state, settings.limits.min_free_bytes)
         record({"time/checkpoint_save_s": time.monotonic() - started})
 

@@ -90,7 +90,7 @@ class SpreadTensors(Tensors):
         self._group = group
 
     def write_weights(self, path: Path) -> None:
-        layouts, tensors = self._layouts(), self._gathered()
+        layouts, tensors = _layouts(self._model), _gathered(self._model)
         if not self._group.is_main:
             for _ in tensors:
                 pass
@@ -138,7 +138,7 @@ class SpreadTensors(Tensors):
 
     def num_bytes(self) -> int:
         mine = 4 * len(MOMENT_KEYS) * sum(each.numel for each in slices(self._model, self._zero, self._group))
-        return mine + (sum(layout.num_bytes for layout in self._layouts()) if self._group.is_main else 0)
+        return mine + (sum(layout.num_bytes for layout in _layouts(self._model)) if self._group.is_main else 0)
 
     def publishable(self, weights: Path | None, scratch: Path) -> Path | None:
         if weights is None:
@@ -149,21 +149,22 @@ class SpreadTensors(Tensors):
     def _state(self) -> Any:
         return self._zero.optimizer.state
 
-    def _layouts(self) -> list[Layout]:
-        parameters = [
-            Layout(name, torch.float32, tuple(getattr(parameter, "ds_shape", parameter.shape)))
-            for name, parameter in _trained(self._model)
-        ]
-        return parameters + [Layout(name, buffer.dtype, tuple(buffer.shape)) for name, buffer in _saved_buffers(self._model)]
 
-    def _gathered(self) -> Iterator[torch.Tensor]:
-        """Every trained parameter in fp32 and every buffer, one at a time, on the CPU of every rank."""
-        from deepspeed.utils import safe_get_full_fp32_param
+def _layouts(model: torch.nn.Module) -> list[Layout]:
+    parameters = [
+        Layout(name, torch.float32, tuple(getattr(parameter, "ds_shape", parameter.shape))) for name, parameter in _trained(model)
+    ]
+    return parameters + [Layout(name, buffer.dtype, tuple(buffer.shape)) for name, buffer in _saved_buffers(model)]
 
-        for _, parameter in _trained(self._model):
-            yield safe_get_full_fp32_param(parameter).detach().float().cpu()
-        for _, buffer in _saved_buffers(self._model):
-            yield buffer.detach().cpu()
+
+def _gathered(model: torch.nn.Module) -> Iterator[torch.Tensor]:
+    """Every trained parameter in fp32 and every buffer, one at a time, on the CPU of every rank."""
+    from deepspeed.utils import safe_get_full_fp32_param
+
+    for _, parameter in _trained(model):
+        yield safe_get_full_fp32_param(parameter).detach().float().cpu()
+    for _, buffer in _saved_buffers(model):
+        yield buffer.detach().cpu()
 
 
 def _trained(model: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Parameter]]:
