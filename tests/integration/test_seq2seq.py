@@ -236,7 +236,7 @@ def test_engines_train_and_write_the_same(tmp_path):
         name: tasks.prepared(tmp_path / name, start.model, data, **common, **more, **engine)
         for name, engine in {"single": {}, **ENGINES}.items()
     }
-    tiny.train_all([runs["single"]], 1)
+    train.main(runs["single"], resolved.read(runs["single"].settings))
     tiny.train_all([runs[name] for name in ENGINES], 2)
     found = {name: evaluations(run) for name, run in runs.items()}
     assert [record["step"] for record in found["single"]] == [2, 4]
