@@ -131,7 +131,7 @@ class Checkpointer:
         if self._run_dir.metrics.exists():
             shutil.copyfile(self._run_dir.metrics, folder / "metrics.jsonl")
         identity = run_dirs.read_json(self._run_dir.identity)
-        state.loss_scale = loss_scale.read(self.tensors.loss_scaler())
+        state.loss_scale = loss_scale.read(self.tensors.loss_scaler)
         record = {"format": FORMAT, **identity, "state": state.as_dict(), "metric": self._metric(state)}
         run_dirs.write_json(folder / "state.json", record)
 
@@ -146,7 +146,7 @@ class Checkpointer:
         self.tensors.read_weights(folder / "model.safetensors")
         self.tensors.read_moments(folder)
         state = TrainState.from_dict(record["state"])
-        loss_scale.restore(self.tensors.loss_scaler(), state.loss_scale)
+        loss_scale.restore(self.tensors.loss_scaler, state.loss_scale)
         if self._group.is_main:
             self._restore_files(folder, state)
         return state

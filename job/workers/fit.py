@@ -1,14 +1,17 @@
 """What a model needs of memory under each engine, and which engine ``auto`` therefore takes.  Pure but for `measure`.
 
-N weights of which T are trained, W processes, b bytes of a working weight (4 in fp32, 2 in bf16 and fp16 under DeepSpeed):
+N weights of which T are trained, W processes, b bytes of a working weight (4 in fp32, 2 in bf16 and fp16 under DeepSpeed), k bytes of
+a communication bucket.  What is there in every step, and what is there for a part of it only, the larger of two parts:
 
-                weights        gradients      optimizer
-    replicas    4N             4T             8T
-    ZeRO-1      bN             bT + 4T/W      12T/W        12: an fp32 weight and AdamW's two moments
-    ZeRO-2      bN             bT/W + 4T/W    12T/W
-    ZeRO-3      bN/W + live    bT/W + 4T/W    12T/W        live: what is gathered at one time
+                weights   gradients      optimizer   buffers: backward pass | update
+    replicas    4N        4T             8T
+    ZeRO-1      bN        bT + 4T/W      12T/W       k                                  12: an fp32 weight, AdamW's two moments
+    ZeRO-2      bN        bT/W           12T/W       2k               | 4T/W
+    ZeRO-3      bN/W      bT/W           12T/W       gathered + 3k    | 4T/W
 
-and for each a communication buffer and the activations of one micro-batch.
+ZeRO-1 keeps whole gradients and a flat copy of its own part; ZeRO-2 and 3 make that copy for the update.  The buckets are the one
+that is filled, the one that is sent, and under ZeRO-3 the copy that gloo makes to add up.  To this come the activations of one
+micro-batch and the libraries themselves.  `benchmarks/engine_memory.py` holds all of it against what is measured.
 """
 
 from __future__ import annotations
@@ -26,12 +29,14 @@ from job.run_dir import RunDir
 from job.settings.combinations import refusal
 from job.settings.root import Settings
 from job.settings.tuning import DEFAULT_RANK, TuningSettings
-from job.workers.engine.zero_config import BUCKET_ELEMENTS
+from job.workers.engine.zero_config import BUCKET_ELEMENTS, LIVE_ELEMENTS
 from job.workers.weight_files import check_weight_files
 
 MODES = ("single", "ddp", "zero1", "zero2", "zero3")
 USABLE_SHARE = 0.85
-"""Of a device's memory; the rest is for the libraries, fragmentation and what no formula knows."""
+"""Of a device's memory; the rest is for fragmentation and what no formula knows."""
+LIBRARIES_BYTES = 430_000_000
+"""The interpreter with torch, transformers and DeepSpeed, measured on a CPU; taken for a GPU's context as well, without a measurement."""
 ACTIVATION_VALUES = 34
 """Values that a transformer layer keeps for the backward pass, per token and unit of width, attention weights not stored."""
 ADAPTED_WIDTHS = 23
@@ -71,10 +76,11 @@ class Need:
     gradients: int
     optimizer: int
     buffers: int
+    libraries: int = LIBRARIES_BYTES
 
     @property
     def total(self) -> int:
-        return self.weights + self.gradients + self.optimizer + self.buffers
+        return self.weights + self.gradients + self.optimizer + self.buffers + self.libraries
 
 
 @dataclass(frozen=True)
@@ -112,14 +118,15 @@ def need(mode: str, size: ModelSize, place: Place) -> Need:
         cached = 0 if place.precision == "fp32" else 2 * n  # autocast's copies in 16 bits
         return Need(4 * n + cached, 4 * t, 8 * t, 0)
     working = 4 if place.precision == "fp32" else 2
-    spread_gradients = (working * t + 4 * t) // world
     bucket = working * min(BUCKET_ELEMENTS, t)
+    optimizer, flat_gradients = 12 * t // world, 4 * t // world
     if mode == "zero1":
-        return Need(working * n, working * t + 4 * t // world, 12 * t // world, bucket)
+        return Need(working * n, working * t + flat_gradients, optimizer, bucket)
+    gradients = working * t // world
     if mode == "zero2":
-        return Need(working * n, spread_gradients, 12 * t // world, 2 * bucket)
-    live = working * min(n, 4 * BUCKET_ELEMENTS)
-    return Need(working * n // world + live, spread_gradients, 12 * t // world, 2 * bucket)
+        return Need(working * n, gradients, optimizer, max(2 * bucket, flat_gradients))
+    gathered = working * min(n, LIVE_ELEMENTS)
+    return Need(working * n // world, gradients, optimizer, max(gathered + 3 * bucket, flat_gradients))
 
 
 def activation_bytes_per_token(size: ModelSize, precision: str) -> int:
@@ -172,7 +179,7 @@ def _candidates(settings: Settings, place: Place) -> list[str]:
 
 
 def _sentence(needs: dict[str, dict[str, int]], mode: str, place: Place, *, fits: bool) -> str:
-    parts = [f"{name} {needs[mode][name] / GB:.2f}" for name in ("weights", "gradients", "optimizer", "buffers")]
+    parts = [f"{name} {needs[mode][name] / GB:.2f}" for name in ("weights", "gradients", "optimizer", "buffers", "libraries")]
     too_large = [
         f"{each} {needs[each]['total'] / GB:.2f} GB" for each in needs if list(needs).index(each) < list(needs).index(mode)
     ]

@@ -60,7 +60,7 @@ def test_the_loss_scale_of_float16_can_be_kept(tmp_path, given):
     engine = Engine.open(settings)
     model = torch.nn.Linear(16, 4)
     _, optimizer = engine.prepare(model, make_optimizer(model, TrainSettings()))
-    scaler = engine.tensors(model, optimizer).loss_scaler()
+    scaler = engine.tensors(model, optimizer).loss_scaler
     loss_scale.restore(scaler, {"scale": 32.0, "good_steps": 5})
     kept = loss_scale.read(scaler)
     assert (kept["scale"], kept["good_steps"]) == (32.0, 5)

@@ -5,6 +5,7 @@ to its end, and once more from its checkpoint in the middle: by the same engine 
 each link has another engine or number of processes.  Process groups are few, because importing the libraries is what takes time.
 """
 
+import itertools
 import json
 import shutil
 
@@ -17,27 +18,11 @@ from safetensors.torch import load_file
 from job import run_dir as run_dirs
 from job.workers.engine import loss_scale
 from job.workers.weights import load_published
-from tests.support import jobs, tiny
+from tests.support import engine_cells, jobs, tiny
+from tests.support.engine_cells import ALL, BIT_EXACT, LINKS, SETTINGS, ZERO
 
 STEPS, MIDDLE = 50, 25
 NO_DROPOUT = {"dropout": 0.0, "attention_dropout": 0.0, "seq_classif_dropout": 0.0}
-ZERO = {f"zero{stage}": {"PARALLEL__ENGINE": "deepspeed", "PARALLEL__ZERO_STAGE": str(stage)} for stage in (1, 2, 3)}
-OFFLOADED = {
-    **ZERO["zero3"],
-    "PARALLEL__OFFLOAD_OPTIMIZER": "true",
-    "PARALLEL__OFFLOAD_PARAMETERS": "true",
-}
-CELLS = {
-    1: {"single": {}, **ZERO},
-    2: {
-        "ddp": {},
-        **ZERO,
-        "zero3-offloaded": OFFLOADED,
-        "zero2-offloaded": {**ZERO["zero2"], "PARALLEL__OFFLOAD_OPTIMIZER": "true"},
-    },
-    4: {"ddp": {}, **ZERO},
-}
-ALL = [(world, engine) for world, engines in CELLS.items() for engine in engines]
 WEIGHT_TOLERANCE = 2e-6
 """Largest difference of any weight after 50 steps of rate 1e-3, which move weights by up to 5e-2."""
 COMMON = {
@@ -53,8 +38,6 @@ COMMON = {
     "EVAL__EVERY_STEPS": "20",
     "PARALLEL__REPLICA_CHECK_STEPS": "10",
 }
-CHAIN = [(2, "zero3"), (1, "zero2"), (2, "ddp"), (4, "zero1"), (2, "zero2"), (4, "zero3"), (1, "single")]
-"""From the middle of (2, zero3) on: so many processes and this engine, four steps each before the next one takes over."""
 
 
 def make(folder, name, engine_settings, **more):
@@ -82,8 +65,8 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def whole(folder):
     """The undisturbed run of every cell."""
-    runs = {(world, engine): make(folder, f"whole-{world}-{engine}", CELLS[world][engine]) for world, engine in ALL}
-    for world in CELLS:
+    runs = {(world, engine): make(folder, f"whole-{world}-{engine}", SETTINGS[world][engine]) for world, engine in ALL}
+    for world in SETTINGS:
         tiny.train_all([run for (of, _), run in runs.items() if of == world], world)
     return runs
 
@@ -92,11 +75,13 @@ def whole(folder):
 def halves(folder, whole):
     """Continued from the middle by the same engine on as many processes."""
     runs = {
-        (world, engine): continued(folder, f"half-{world}-{engine}", CELLS[world][engine], whole[world, engine].checkpoint(MIDDLE))
-        for world, engine in ALL
-        if world == 2
+        (world, engine): continued(
+            folder, f"half-{world}-{engine}", SETTINGS[world][engine], whole[world, engine].checkpoint(MIDDLE)
+        )
+        for world, engine in BIT_EXACT
     }
-    tiny.train_all(list(runs.values()), 2)
+    for world in {world for world, _ in BIT_EXACT}:
+        tiny.train_all([run for (of, _), run in runs.items() if of == world], world)
     return runs
 
 
@@ -150,7 +135,7 @@ def test_checkpoint(whole, world, engine):
     assert not sizes or max(sizes) < 1.5 * sum(sizes) / len(sizes)
 
 
-@pytest.mark.parametrize(("world", "engine"), [cell for cell in ALL if cell[0] == 2])
+@pytest.mark.parametrize(("world", "engine"), BIT_EXACT)
 def test_resume_on_as_many_processes_is_bit_exact(whole, halves, world, engine):
     ours, reference = halves[world, engine], whole[world, engine]
     assert furthest(weights(ours), weights(reference)) == 0
@@ -161,19 +146,19 @@ def test_resume_on_as_many_processes_is_bit_exact(whole, halves, world, engine):
 
 @pytest.fixture(scope="module")
 def chain(folder, whole):
-    """One run that goes on with another engine or number of processes every few steps."""
-    checkpoint, step, runs = whole[2, "zero3"].checkpoint(MIDDLE), MIDDLE, []
-    for number, (world, engine) in enumerate(CHAIN[1:], 1):
-        step += 4
+    """One run that goes on with another engine and number of processes every few steps."""
+    checkpoint, step, runs = whole[engine_cells.CHAIN[0]].checkpoint(MIDDLE), MIDDLE, []
+    for number, (world, engine) in enumerate(LINKS, 1):
+        step += (STEPS - MIDDLE) // len(LINKS)
         # One checkpoint on the way and the last: with a third, training would wait for an upload that nobody makes here.
-        run = continued(folder, f"chain-{number}", CELLS[world][engine], checkpoint, CHECKPOINT__EVERY_STEPS=str(step))
+        run = continued(folder, f"chain-{number}", SETTINGS[world][engine], checkpoint, CHECKPOINT__EVERY_STEPS=str(step))
         tiny.train_all([run], world)
         runs.append(run)
         checkpoint = run.checkpoint(step)
     return runs
 
 
-@pytest.mark.parametrize("link", range(len(CHAIN) - 1), ids=[f"{world}-{engine}" for world, engine in CHAIN[1:]])
+@pytest.mark.parametrize("link", range(len(LINKS)), ids=[f"{world}-{engine}" for world, engine in LINKS])
 def test_resume_on_another_number_of_processes_or_with_another_engine(whole, chain, link):
     """No example twice, none left out: every step's loss is that of the undisturbed run, and so are the weights in the end."""
     reference = {record["step"]: record["train/loss"] for record in records(whole[1, "single"])}
@@ -205,6 +190,14 @@ def test_evaluate(whole, world, engine):
     assert [record["step"] for record in found] == [20, 40, 50]
     share = 1.5 / len(load_from_disk(str(ours.prepared / "eval")))  # one example on the edge may fall to the other side
     assert np.allclose([record[key] for record in found], [record[key] for record in expected], atol=share)
+
+
+def test_the_table_of_engines_shows_the_tests_that_there_are(request):
+    """docs/engines.md is written from the same cells: none without a test, no test that it does not show."""
+    there = {item.name for item in request.node.getparent(pytest.Module).collect()}
+    shown = tuple(f"{test}[" for test, _ in engine_cells.COLUMNS.values())
+    assert {name for name in there if name.startswith(shown)} == engine_cells.tests()
+    assert all(before[0] != after[0] for before, after in itertools.pairwise(engine_cells.CHAIN))
 
 
 SABOTAGED = {

@@ -7,7 +7,7 @@ from job import errors
 from job.settings import combinations, describe
 from job.settings.root import Task
 from job.submit import options
-from tests.support import troubleshooting
+from tests.support import engine_cells, troubleshooting
 
 DOCS = Path(__file__).parents[2] / "docs"
 EXIT_CODES = """\
@@ -54,6 +54,25 @@ MATRIX_NOTES = """
 `freeze` without `JOB_TUNING__TRAIN_LAST_LAYERS` trains a task's head alone, so it is refused (64) where there is none: language models, `dpo` and
 `embedding`. ZeRO trains in fp32 or bf16 here and fp16 on a GPU; the cells are fp32.
 """
+ENGINES = """\
+# Engines
+
+`JOB_PARALLEL__ENGINE` and `JOB_PARALLEL__ZERO_STAGE` choose how a model is trained on several processes; `auto` takes the simplest engine
+that fits and says why. The engine that was asked for is the one that runs, or the run ends with code 70 ([design.md](design.md)).
+
+Every number in the table is a number of processes for which that case is a test in `tests/integration/test_engines.py`, with the real
+libraries on CPUs: 50 steps without dropout on data that is mostly padding. The table is written from the tests' own list.
+
+- **train**: losses, gradient norms and all weights are those of one process (no weight differs by more than 2e-6).
+- **checkpoint**: whole, each rank's part a file of its own where the engine spreads; the optimizer's state is that of one process.
+- **resume, same number**: stopped in the middle and continued: the same weights, bit for bit. With four processes gloo may add up in
+  another order after a start, so bits are not promised there; a run that goes on with other numbers is held to 2e-6.
+- **resume, another number**: the run goes on from a checkpoint that another number of processes wrote, under another engine; no example
+  twice, none left out.
+- **publish**: the published folder loads with transformers alone and holds the best weights, bit for bit.
+- **evaluate**: every example once, the scores of one process.
+
+"""
 
 
 def exit_codes() -> str:
@@ -68,6 +87,11 @@ def exit_codes() -> str:
 def submit() -> str:
     """docs/submit.md: the options of `job submit`, from their model."""
     return SUBMIT + describe.options_table(options.SubmitOptions, options.PREFIX)
+
+
+def engines() -> str:
+    """docs/engines.md: what every engine is tested for, from the cells of its tests."""
+    return ENGINES + engine_cells.table()
 
 
 def trouble() -> str:
@@ -111,6 +135,7 @@ def all_documents() -> dict[Path, str]:
         DOCS / "matrix.md": matrix(),
         DOCS / "submit.md": submit(),
         DOCS / "troubleshooting.md": trouble(),
+        DOCS / "engines.md": engines(),
     }
 
 

@@ -33,7 +33,13 @@ class Update:
 
 
 class Tensors(ABC):
-    """A checkpoint's tensors, as one rank holds them.  All methods are called on every rank."""
+    """A checkpoint's tensors, as one rank holds them.  All methods are called on every rank.
+
+    Attributes:
+        loss_scaler: what scales float16's losses (`job.workers.engine.loss_scale`); None where nothing does.
+    """
+
+    loss_scaler: Any = None
 
     @abstractmethod
     def write_weights(self, path: Path) -> None:
@@ -50,10 +56,6 @@ class Tensors(ABC):
     @abstractmethod
     def read_moments(self, folder: Path) -> None:
         """Take over the optimizer's state from all files that any engine wrote, on any number of processes."""
-
-    @abstractmethod
-    def loss_scaler(self) -> Any:
-        """What scales float16's losses (`job.workers.engine.loss_scale`); None where nothing does."""
 
     @abstractmethod
     def num_bytes(self) -> int:

@@ -88,6 +88,7 @@ class SpreadTensors(Tensors):
         self._model = model
         self._zero = zero
         self._group = group
+        self.loss_scaler = getattr(zero, "loss_scaler", None)  # the optimizer of bf16 with stage 1 has none
 
     def write_weights(self, path: Path) -> None:
         layouts, tensors = _layouts(self._model), _gathered(self._model)
@@ -132,9 +133,6 @@ class SpreadTensors(Tensors):
                     state |= {"step": step, **{key: torch.zeros_like(each.flat) for key in MOMENT_KEYS}}
                 for key in MOMENT_KEYS:
                     each.of(state[key]).copy_(moments.slice(each.name, key, each.start, each.numel))
-
-    def loss_scaler(self) -> Any:
-        return getattr(self._zero, "loss_scaler", None)  # the optimizer of bf16 with stage 1 has none
 
     def num_bytes(self) -> int:
         mine = 4 * len(MOMENT_KEYS) * sum(each.numel for each in slices(self._model, self._zero, self._group))

@@ -36,7 +36,7 @@ class WholeTensors(Tensors):
         self._model = model
         self._optimizer = optimizer
         self._writes = writes
-        self._scaler = scaler
+        self.loss_scaler = scaler
 
     def write_weights(self, path: Path) -> None:
         if self._writes:
@@ -61,9 +61,6 @@ class WholeTensors(Tensors):
                 if parameter.requires_grad and (keys := moments.keys(name)):
                     # AdamW keeps its step counter on the CPU unless fused on a GPU; it follows the parameter there.
                     self._optimizer.state[parameter] = {key: moments.whole(name, key, parameter) for key in keys}
-
-    def loss_scaler(self) -> Any:
-        return self._scaler
 
     def num_bytes(self) -> int:
         return WEIGHTS_EACH * trained.size_bytes(self._model) if self._writes else 0

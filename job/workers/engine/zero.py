@@ -17,7 +17,7 @@ import torch
 from job.cluster import topology
 from job.settings import deepspeed as user_file
 from job.settings.root import Settings
-from job.workers.engine import proof, zero_config
+from job.workers.engine import heap, proof, zero_config
 from job.workers.engine.base import Engine, Update, num_elements
 from job.workers.engine.group import Group
 from job.workers.engine.proof import Facts
@@ -34,6 +34,8 @@ class Zero(Engine):
         self.stage = stage
         self.kind = f"zero{stage}"
         self.lockstep = stage == 3
+        if self.device.type == "cpu":
+            heap.give_back_large()
 
     def prepare(self, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> tuple[torch.nn.Module, Any]:
         path = self.settings.parallel.deepspeed_config

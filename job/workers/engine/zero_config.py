@@ -9,6 +9,8 @@ from job.settings.root import Settings
 
 BUCKET_ELEMENTS = 50_000_000
 """Most elements of a communication buffer.  DeepSpeed's own default of 500 million takes 2 GB before anything is trained."""
+LIVE_ELEMENTS = 4 * BUCKET_ELEMENTS
+"""Most elements of weights that ZeRO-3 holds gathered at one time."""
 
 
 def build(settings: Settings, stage: int, precision: str, world_size: int, user: Mapping[str, Any]) -> dict[str, Any]:
@@ -35,8 +37,8 @@ def _defaults() -> dict[str, Any]:
             "reduce_bucket_size": BUCKET_ELEMENTS,
             "allgather_bucket_size": BUCKET_ELEMENTS,
             "stage3_prefetch_bucket_size": BUCKET_ELEMENTS,
-            "stage3_max_live_parameters": 4 * BUCKET_ELEMENTS,
-            "stage3_max_reuse_distance": 4 * BUCKET_ELEMENTS,
+            "stage3_max_live_parameters": LIVE_ELEMENTS,
+            "stage3_max_reuse_distance": LIVE_ELEMENTS,
         },
     }
 

@@ -75,7 +75,7 @@ def test_the_loss_scale_is_part_of_it(node, tmp_path):
     def scaled(node, scale):
         tensors = WholeTensors(node.model, node.optimizer, scaler=torch.amp.GradScaler("cpu", init_scale=scale))
         node.checkpointer = Checkpointer(node.run_dir, tensors, OneRank(), BestMetric("accuracy"))
-        return tensors.loss_scaler()
+        return tensors.loss_scaler
 
     scaled(node, 512.0)
     folder = node.checkpointer.write(TrainState(step=3))
