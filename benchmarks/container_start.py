@@ -61,11 +61,21 @@ def main() -> None:
     RESULTS.write_text(
         "# The container\n\n"
         f"Median (smallest to largest) of {asked.rounds} starts each; `python -m benchmarks.container_start`. "
-        f"{machine.sentence(machine.describe())} All of the machine's cores together were busy with {load:.1f} seconds a second.\n\n"
+        f"{machine.sentence({**machine.describe(), 'versions': _versions(image)})} All of the machine's cores together were busy with {load:.1f} seconds a second.\n\n"
         f"| | |\n|---|---|\n{table}\n"
         "Ours takes over the run, fetches, verifies and prepares before it trains, in processes of their own.\n"
     )
     print(table)
+
+
+def _versions(image: str) -> dict[str, str]:
+    """Of the libraries in the image."""
+    program = (
+        f"import json; from importlib import metadata; print(json.dumps({{n: metadata.version(n) for n in {machine.LIBRARIES}}}))"
+    )
+    return dict(
+        json.loads(podman("run", "--rm", "--pull=never", "--network=none", "--entrypoint=python", image, "-c", program).stdout)
+    )
 
 
 def _ours(image: str, folder: Path, number: int) -> tuple[float, float]:
