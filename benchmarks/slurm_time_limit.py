@@ -125,7 +125,7 @@ def _page(asked: argparse.Namespace, limited: Told, alone: Told, loads: list[flo
         (f"finished by itself: {limited.shown['JobState']}", limited.shown["JobState"] == "COMPLETED"),
         (f"the undisturbed training takes ten minutes or more: {trained:.0f} s", trained >= 600),
         ("every step from the first to the last was trained once, none twice", _steps(limited) == list(range(1, asked.steps + 1))),
-        ("each attempt that was stopped had committed the very step after which its workers stopped", _nothing_lost(limited)),
+        ("whenever an attempt was stopped, the very step after which its workers stopped was committed", _nothing_lost(limited)),
         ("each attempt began at the step of a commit", _begins_at_commits(limited)),
         (f"the weights are those of the undisturbed run, `{alone.sha256[:16]}`", limited.sha256 == alone.sha256),
     ]
@@ -135,7 +135,7 @@ def _page(asked: argparse.Namespace, limited: Told, alone: Told, loads: list[flo
         "# A time limit shorter than the training\n\n"
         f"`python -m benchmarks.slurm_time_limit`: `sbatch --nodes=2 --time={asked.limit} --signal=B:USR2@{asked.grace} slurm/job.sbatch`, "
         f"{asked.steps} steps, one run. {limited.seconds:.0f} s from submission to the end with {limited.shown['Restarts']} requeues; "
-        f"{alone.seconds:.0f} s for the run that was left alone. "
+        f"{alone.seconds:.0f} s for the run that was left alone. Training alone took {limited.metrics[-1]['time_s']:.0f} s over all attempts. "
         f"Both ran at the same time, beside others: the machine's load was {statistics.mean(loads):.0f} on average "
         f"({min(loads):.0f} to {max(loads):.0f}).\n\n"
         f"| | |\n|---|---|\n{said}\n"
@@ -156,10 +156,13 @@ def _begins_at_commits(told: Told) -> bool:
 
 
 def _nothing_lost(told: Told) -> bool:
-    """Whether every attempt that was stopped while it trained has committed the step after which its workers stopped."""
-    stopped = [(entries, re.search(r"after step (\d+);", entries[-1]["fields"].get("message", ""))) for entries in told.attempts()]
-    found = [(_committed(entries), int(after[1])) for entries, after in stopped if after]
-    return bool(found) and all(after in committed for committed, after in found)
+    """Whether the step after which an attempt's workers were stopped was committed by then: by it, or before it had trained a step."""
+    committed, found = set(), []
+    for entries in told.attempts():
+        committed |= set(_committed(entries))
+        after = re.search(r"after step (\d+);", entries[-1]["fields"].get("message", ""))
+        found += [int(after[1]) in committed] if after else []
+    return bool(found) and all(found)
 
 
 def _committed(entries: Sequence[dict[str, Any]]) -> list[int]:
