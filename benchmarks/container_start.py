@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import tempfile
@@ -42,8 +43,9 @@ def main() -> None:
         folder = Path(name)
         tiny.write_model(folder / "model")
         tiny.write_csv(folder / "train.csv", tiny.sentences(300))
-        ours = [_ours(image, folder, number) for number in range(asked.rounds)]
-        theirs = [_theirs(image, folder) for _ in range(asked.rounds)]
+        # In turns: how busy the machine is changes, and is then the same for both.
+        rounds = [(_ours(image, folder, number), _theirs(image, folder), os.getloadavg()[0]) for number in range(asked.rounds)]
+    ours, theirs, loads = zip(*rounds, strict=True)
     elapsed = time.monotonic() - began
     about = json.loads(podman("image", "inspect", image).stdout)[0]
     base_size = json.loads(podman("image", "inspect", base).stdout)[0]["Size"]
@@ -61,11 +63,21 @@ def main() -> None:
     RESULTS.write_text(
         "# The container\n\n"
         f"Median (smallest to largest) of {asked.rounds} starts each; `python -m benchmarks.container_start`. "
-        f"{machine.sentence(machine.describe())} All of the machine's cores together were busy with {load:.1f} seconds a second.\n\n"
+        f"{machine.sentence({**machine.describe(), 'versions': _versions(image)})} All of the machine's cores together were busy with {load:.1f} seconds a second; its load was {_spread(loads)}.\n\n"
         f"| | |\n|---|---|\n{table}\n"
         "Ours takes over the run, fetches, verifies and prepares before it trains, in processes of their own.\n"
     )
     print(table)
+
+
+def _versions(image: str) -> dict[str, str]:
+    """Of the libraries in the image."""
+    program = (
+        f"import json; from importlib import metadata; print(json.dumps({{n: metadata.version(n) for n in {machine.LIBRARIES}}}))"
+    )
+    return dict(
+        json.loads(podman("run", "--rm", "--pull=never", "--network=none", "--entrypoint=python", image, "-c", program).stdout)
+    )
 
 
 def _ours(image: str, folder: Path, number: int) -> tuple[float, float]:

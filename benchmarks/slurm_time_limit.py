@@ -1,9 +1,9 @@
-"""A training of ten minutes under a limit of three, from the unchanged script, on a real Slurm of two nodes.
+"""A training of ten minutes under a limit of three, from the unchanged script, on two nodes of a real Slurm.
 
     python -m benchmarks.slurm_time_limit [--steps 20000] [--limit 3] [--grace 60]
 
 The same settings are submitted twice with ``sbatch --nodes=2 slurm/job.sbatch``: once with ``--time`` below what the training takes, which
-has to finish by itself over as many requeues as it needs, and once with time enough.  Read back are the run's log in the store, the
+has to finish by itself over as many requeues as it needs, and beside it once with time enough.  Read back are the run's log in the store, the
 steps that each attempt trained, by the record of metrics that was published, and the published weights of both.
 """
 
@@ -12,7 +12,9 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import re
+import statistics
 import tempfile
 import time
 from collections.abc import Sequence
@@ -64,21 +66,21 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=3, help="minutes")
     parser.add_argument("--grace", type=int, default=60, help="seconds")
     asked = parser.parse_args()
-    busy, began = machine.busy_seconds(), time.monotonic()
-    with slurm_server.slurm(num_nodes=2) as cluster, tempfile.TemporaryDirectory(prefix="limit-") as name:
+    loads: list[float] = []
+    with slurm_server.slurm(num_nodes=4) as cluster, tempfile.TemporaryDirectory(prefix="limit-") as name:
         site = Site(cluster, Path(name))
         tiny.write_model(site.folder / "model", **MODEL)
         tiny.write_csv(site.folder / "train.csv", tiny.sentences(2000))
-        limited = _run(site, "limited", asked, f"--time={asked.limit}", f"--signal=B:USR2@{asked.grace}")
-        load = (machine.busy_seconds() - busy) / (time.monotonic() - began)
-        alone = _run(site, "alone", asked, "--time=600", f"--signal=B:USR2@{asked.grace}")
-        page = _page(asked, limited, alone, load)
+        times = {"limited": asked.limit, "alone": 24 * 60}
+        submitted = {name: _submit(site, name, asked, minutes) for name, minutes in times.items()}
+        limited, alone = _ended(site, submitted, loads)
+        page = _page(asked, limited, alone, loads)
     RESULTS.write_text(page)
     print(page)
 
 
-def _run(site: Site, name: str, asked: argparse.Namespace, *options: str) -> Told:
-    """Submit a run and wait for the end of it, however often it is requeued."""
+def _submit(site: Site, name: str, asked: argparse.Namespace, minutes: int) -> str:
+    """Submit a run of two nodes; the job's number."""
     steps = {
         "TRAIN__MAX_STEPS": str(asked.steps),
         "CHECKPOINT__EVERY_STEPS": str(10**9),
@@ -86,32 +88,44 @@ def _run(site: Site, name: str, asked: argparse.Namespace, *options: str) -> Tol
     }
     shape = {"PARALLEL__WORKERS_PER_NODE": "1", "RUN__GRACE_S": str(asked.grace), "TRAIN__LOG_EVERY_STEPS": "1"}
     last = {"EVAL__BEST_METRIC": "none"}  # what is compared are the weights after the last step
-    began = time.monotonic()
-    job = site.submit(name, "--nodes=2", *options, **steps, **shape, **last)
-    before = ""
-    while (shown := site.cluster.show(job))["JobState"] not in slurm_server.OVER:
-        now = f"{name}: {shown['JobState']}, requeued {shown['Restarts']} times"
-        if now != before:
-            print(f"{time.monotonic() - began:7.0f} s  {now}  {shown['Comment']}", flush=True)
-        before = now
+    return site.submit(name, "--nodes=2", f"--time={minutes}", f"--signal=B:USR2@{asked.grace}", **steps, **shape, **last)
+
+
+def _ended(site: Site, submitted: dict[str, str], loads: list[float]) -> list[Told]:
+    """Wait for the end of all jobs, however often they are requeued, and note how busy the machine is."""
+    began, told, before = time.monotonic(), {}, {}
+    while len(told) < len(submitted):
+        for name, job in submitted.items():
+            shown, seconds = site.cluster.show(job), time.monotonic() - began
+            now = f"{name}: {shown['JobState']}, requeued {shown['Restarts']} times"
+            if before.get(name) != now:
+                print(f"{seconds:7.0f} s  {now}  {shown['Comment']}", flush=True)
+            before[name] = now
+            if name not in told and shown["JobState"] in slurm_server.OVER:
+                told[name] = _told(site, name, shown, seconds)
         if time.monotonic() - began > PATIENCE_S:
-            raise TimeoutError(f"{name} did not end within {PATIENCE_S:.0f} s")
+            raise TimeoutError(f"they did not end within {PATIENCE_S:.0f} s")
+        loads.append(os.getloadavg()[0])
         time.sleep(LOOK_EVERY_S)
-    log = (site.folder / f"finetune-{job}.log").read_text()
+    return [told[name] for name in submitted]
+
+
+def _told(site: Site, name: str, shown: dict[str, str], seconds: float) -> Told:
+    log = (site.folder / f"finetune-{shown['JobId']}.log").read_text()
     if shown["JobState"] != "COMPLETED":
         raise SystemExit(f"{name} ended as {shown['JobState']}, {shown['Comment']}\n{log[-4000:]}")
     store = site.folder / "store"
-    return Told(shown, jobs.log_entries(store, name), log, jobs.published(store, name), time.monotonic() - began)
+    return Told(shown, jobs.log_entries(store, name), log, jobs.published(store, name), seconds)
 
 
-def _page(asked: argparse.Namespace, limited: Told, alone: Told, load: float) -> str:
+def _page(asked: argparse.Namespace, limited: Told, alone: Told, loads: list[float]) -> str:
     """What was seen, as Markdown."""
     trained = alone.metrics[-1]["time_s"]
     claims = [
         (f"finished by itself: {limited.shown['JobState']}", limited.shown["JobState"] == "COMPLETED"),
         (f"the undisturbed training takes ten minutes or more: {trained:.0f} s", trained >= 600),
         ("every step from the first to the last was trained once, none twice", _steps(limited) == list(range(1, asked.steps + 1))),
-        ("each attempt that was stopped had committed the very step after which its workers stopped", _nothing_lost(limited)),
+        ("whenever an attempt was stopped, the very step after which its workers stopped was committed", _nothing_lost(limited)),
         ("each attempt began at the step of a commit", _begins_at_commits(limited)),
         (f"the weights are those of the undisturbed run, `{alone.sha256[:16]}`", limited.sha256 == alone.sha256),
     ]
@@ -121,8 +135,9 @@ def _page(asked: argparse.Namespace, limited: Told, alone: Told, load: float) ->
         "# A time limit shorter than the training\n\n"
         f"`python -m benchmarks.slurm_time_limit`: `sbatch --nodes=2 --time={asked.limit} --signal=B:USR2@{asked.grace} slurm/job.sbatch`, "
         f"{asked.steps} steps, one run. {limited.seconds:.0f} s from submission to the end with {limited.shown['Restarts']} requeues; "
-        f"{alone.seconds:.0f} s for the run that was left alone. "
-        f"All of the machine's cores together were busy with {load:.1f} seconds a second meanwhile.\n\n"
+        f"{alone.seconds:.0f} s for the run that was left alone. Training alone took {limited.metrics[-1]['time_s']:.0f} s over all attempts. "
+        f"Both ran at the same time, beside others: the machine's load was {statistics.mean(loads):.0f} on average "
+        f"({min(loads):.0f} to {max(loads):.0f}).\n\n"
         f"| | |\n|---|---|\n{said}\n"
         "| attempt | trained steps | last commit | seconds in the run's log | ended with |\n|---|---|---|---|---|\n"
         f"{rows}\n{machine.sentence(machine.describe())}\n"
@@ -141,10 +156,13 @@ def _begins_at_commits(told: Told) -> bool:
 
 
 def _nothing_lost(told: Told) -> bool:
-    """Whether every attempt that was stopped while it trained has committed the step after which its workers stopped."""
-    stopped = [(entries, re.search(r"after step (\d+);", entries[-1]["fields"].get("message", ""))) for entries in told.attempts()]
-    found = [(_committed(entries), int(after[1])) for entries, after in stopped if after]
-    return bool(found) and all(after in committed for committed, after in found)
+    """Whether the step after which an attempt's workers were stopped was committed by then: by it, or before it had trained a step."""
+    committed, found = set(), []
+    for entries in told.attempts():
+        committed |= set(_committed(entries))
+        after = re.search(r"after step (\d+);", entries[-1]["fields"].get("message", ""))
+        found += [int(after[1]) in committed] if after else []
+    return bool(found) and all(found)
 
 
 def _committed(entries: Sequence[dict[str, Any]]) -> list[int]:

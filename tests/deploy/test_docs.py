@@ -89,5 +89,12 @@ def test_the_policy_allows_just_what_the_code_calls():
     assert allowed == set(POLICY_FOR.values())
 
 
+def test_the_variables_for_another_store_are_the_ones_that_boto3_reads(tmp_path):
+    (block,) = blocks((DOCS / "s3.md").read_text(), "sh")
+    look = "import boto3; client = boto3.client('s3'); print(client.meta.endpoint_url, client.meta.region_name)"
+    values = dict(re.findall(r"export (\w+)=(\S+)", block))
+    assert shell(f'{block}{sys.executable} -c "{look}"', tmp_path).split() == [values["AWS_ENDPOINT_URL_S3"], values["AWS_REGION"]]
+
+
 def test_troubleshooting_has_a_text_for_each_code_and_no_other():
     assert troubleshooting.TEXTS.keys() == ERRORS.keys()

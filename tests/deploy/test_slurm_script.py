@@ -2,9 +2,11 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
@@ -78,14 +80,25 @@ def test_shellcheck_has_nothing_to_say():
     assert done.returncode == 0, done.stdout
 
 
+def slow_scontrol(site):
+    """A folder with an ``scontrol`` that is still there when Slurm ends what the requeued job's shell has started."""
+    folder = site.folder / "slow"
+    folder.mkdir()
+    script = program(site, "slow/scontrol", f'{shutil.which("scontrol")} "$@" || exit', '[ "$1" != requeue ] || sleep 3')
+    return Path(script).parent
+
+
 @pytest.fixture(scope="module")
 def ends(site):
     """How each of these ended, by name; all at the same time."""
     fail = program(site, "fail", 'echo "attempt ${SLURM_RESTART_COUNT:-0} $PWD"', 'exit "$1"')
     killed = program(site, "killed", "kill -KILL $$")
+    first = program(site, "first", '[ "${SLURM_RESTART_COUNT:-0}" -lt 2 ] || exit 65', "exit 71")
+    slow = slow_scontrol(site)
     jobs = {f"exit-{code}": site.submit(f"exit-{code}", BATCH_COMMAND=f"{fail} {code}", BATCH_MAX_RETRIES="1") for code in (71, 65)}
     jobs |= {
         "killed": site.submit("killed", BATCH_COMMAND=killed, BATCH_MAX_RETRIES="1"),
+        "slow": site.submit("slow", BATCH_COMMAND=first, BATCH_MAX_RETRIES="1", PATH=f"{slow}:{os.environ['PATH']}"),
         "setting": site.submit("setting", TRAIN__MAX_STEPS="many"),
         "line": site.submit("line", TRAIN__EPOCHS="1\nno assignment"),
         "container": site.submit("container", BATCH_CONTAINER="docker"),
@@ -100,6 +113,7 @@ TOLD = {
     "exit-71": ("71:0", "1", "exit 71"),
     "exit-65": ("65:0", "0", "exit 65"),
     "killed": ("137:0", "1", "exit 137"),
+    "slow": ("71:0", "1", "exit 71"),
     "setting": ("64:0", "0", "JOB_TRAIN__MAX_STEPS: Input should be a valid integer"),
     "line": ("64:0", "0", "a line that is not NAME=value"),
     "container": ("64:0", "0", "none, apptainer, podman, pyxis"),
