@@ -1,6 +1,7 @@
 """``make faults``: the whole matrix, kept per version of the code under test, so that it can be stopped and continued.
 
 python -m tests.faults [--rows kill edge ...] [--count N] [--seed S] [--minutes M]
+python -m tests.faults --mutations    the protocol broken in six ways: each has to be found
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.faults.bench import Inputs, Subject
 from tests.faults.driver import Driver, Result
-from tests.faults.rows import ROWS
+from tests.faults.matrix import ROWS
+from tests.faults.mutations import MUTATIONS, found
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,7 +29,10 @@ def main() -> int:
     parser.add_argument("--count", type=int, help="faults of each row; default: the row's own number")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after so long; the next call continues")
+    parser.add_argument("--mutations", nargs="*", choices=[*MUTATIONS], help="break the protocol instead, each way or these ways")
     options = parser.parse_args()
+    if options.mutations is not None:
+        return mutate(options.mutations or [*MUTATIONS])
     log = ROOT / ".cache" / "faults" / f"{version()}.jsonl"
     log.parent.mkdir(parents=True, exist_ok=True)
     end = time.monotonic() + options.minutes * 60
@@ -43,6 +49,23 @@ def main() -> int:
     text = table(read(log))
     print(text)
     return 1 if any(result["violations"] for result in read(log)) else 0
+
+
+def mutate(names: list[str]) -> int:
+    """Show that the matrix turns red under each mutation, and stays green under the same fault without it; 1 if not."""
+    print("| mutation | the protocol as it is | broken |\n|---|---|---|", flush=True)
+    failed = False
+    with tempfile.TemporaryDirectory(prefix="job-mutations-") as folder:
+        inputs = Inputs.make(Path(folder) / "inputs")
+        for name in names:
+            green, red = (
+                found(Subject(inputs, Path(folder) / f"{name}-{broken}"), name, broken=broken) for broken in (False, True)
+            )
+            failed |= bool(green) or not red
+            print(
+                f"| {MUTATIONS[name].title} | {'; '.join(green) or 'green'} | {'red: ' + red[0] if red else 'GREEN'} |", flush=True
+            )
+    return int(failed)
 
 
 def version() -> str:

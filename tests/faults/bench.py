@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from job.cluster import launch
+from tests.faults.store import TroubledS3, troubled_s3
 from tests.support import jobs, tiny
 
 NAME = "tiny"
@@ -53,6 +54,15 @@ class Subject:
     folder: Path
     changes: Mapping[str, str] = field(default_factory=dict)
     starts: int = 0
+    server: TroubledS3 | None = None
+    """The store, where it is not a folder."""
+    _servers: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    def serve(self) -> TroubledS3:
+        """Put a server that can fail before the store; it ends with this subject."""
+        if self.server is None:
+            self.server = self._servers.enter_context(troubled_s3(self.store))
+        return self.server
 
     @property
     def store(self) -> Path:
@@ -66,8 +76,10 @@ class Subject:
 
     def environ(self, place: str = "here") -> dict[str, str]:
         chosen = {name: value for name, value in {**STEPS, **self.changes}.items() if value}
-        settings = tiny.environ(self.inputs.folder, RUN__DIR=str(self.folder / place), OUTPUT__URI=str(self.store), **chosen)
-        return {**settings, "AWS_SECRET_ACCESS_KEY": CANARY, "HF_TOKEN": CANARY}
+        chosen = {"OUTPUT__URI": str(self.store), **chosen}
+        settings = tiny.environ(self.inputs.folder, RUN__DIR=str(self.folder / place), **chosen)
+        reached = self.server.endpoint.environment() if self.server else {}
+        return {**settings, **reached, "AWS_SECRET_ACCESS_KEY": CANARY, "HF_TOKEN": CANARY}
 
     def start(self, place: str = "here", *, fault: str = "") -> subprocess.Popen[bytes]:
         """Start the job; ``fault`` names a failpoint of `tests.faults.node`."""
@@ -114,6 +126,16 @@ class Subject:
 
     def workers(self, place: str = "here") -> list[int]:
         return launch.workers_of(self.run_dir(place))
+
+
+def descendants(pid: int) -> list[int]:
+    """Processes that this one started, and theirs."""
+    found = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            for child in map(int, path.read_text().split()):
+                found += [child, *descendants(child)]
+    return found
 
 
 def _step(line: bytes) -> int | None:

@@ -12,7 +12,8 @@ from typing import Any
 
 from tests.faults import invariants
 from tests.faults.bench import Inputs, Subject
-from tests.faults.rows import ROWS, Outcome
+from tests.faults.matrix import ROWS
+from tests.faults.outcome import Outcome
 
 FAULTS_PER_RUN = 6
 """After so many faults a run is left to finish; fewer where time is short."""

@@ -9,6 +9,9 @@ from typing import Any
 
 from tests.faults.bench import CANARY, NAME, SAVE_EVERY, Subject
 
+KEPT = 2
+"""Newest commits that retention has to leave, as the runs' settings say by default."""
+
 
 def check(subject: Subject) -> list[str]:
     """Every violation, in words; empty when all is well."""
@@ -17,6 +20,8 @@ def check(subject: Subject) -> list[str]:
     return [
         *_numbers(log, entries),
         *_payloads(subject.store, entries),
+        *_manifests(subject.store / NAME / "attempts"),
+        *_kept(entries),
         *_lineage(entries),
         *_secrets(subject.folder),
     ]
@@ -55,6 +60,29 @@ def _payloads(store: Path, entries: list[dict[str, Any]]) -> list[str]:
             content = path.parent / file["path"]
             if not content.is_file() or hashlib.sha256(content.read_bytes()).hexdigest() != file["sha256"]:
                 problems.append(f"{where}: {file['path']} is gone or another")
+    return problems
+
+
+def _manifests(attempts: Path) -> list[str]:
+    """Where a manifest lies, all that it names lies too: files come first, and at a deletion the manifest goes first."""
+    problems = []
+    for path in attempts.rglob("MANIFEST.json"):
+        missing = [file["path"] for file in json.loads(path.read_bytes())["files"] if not (path.parent / file["path"]).is_file()]
+        problems += [f"{path.relative_to(attempts)} names {name}, which is not there" for name in missing]
+    return problems
+
+
+def _kept(entries: list[dict[str, Any]]) -> list[str]:
+    """Whenever a deletion is announced, the newest two commits are not in it, nor were they before."""
+    problems, live = [], []
+    for entry in entries:
+        if entry["kind"] == "committed":
+            live.append(entry["fields"]["manifest"])
+        if entry["kind"] == "deleted":
+            gone = set(entry["fields"]["manifests"])
+            if gone & set(live[-KEPT:]):
+                problems.append(f"entry {entry['number']} deletes one of the newest {KEPT} commits")
+            live = [manifest for manifest in live if manifest not in gone]
     return problems
 
 

@@ -9,12 +9,15 @@ from __future__ import annotations
 import atexit
 import itertools
 import os
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from job.cluster import launch
 from job.storage.local import LocalStore
+from tests.faults import mutations
 
 CHANGES = ("write_file", "write_bytes", "put_if_absent", "delete")
 
@@ -51,8 +54,52 @@ def _wrapped(real: Callable[..., Any], counter: Any, made: list[int], fault: tup
     return change
 
 
+def arm_for(text: str) -> None:
+    """Die after the second change whose key and content hold a pattern."""
+    seen = itertools.count(1)
+    for name in CHANGES:
+        setattr(LocalStore, name, _fatal(getattr(LocalStore, name), text, seen))
+
+
+def _fatal(real: Callable[..., Any], text: str, seen: Any) -> Callable[..., Any]:
+    def change(*arguments: Any) -> Any:
+        result = real(*arguments)
+        _, key, *content = arguments
+        said = f"key {key} content {b''.join(each for each in content if isinstance(each, bytes)).decode(errors='replace')}"
+        if re.search(text, said) and next(seen) == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    return change
+
+
+def harm_worker(fault: str) -> None:
+    """Start `tests.faults.worker` with this fault in the training program's place."""
+    real = launch.plan
+
+    def plan(program: str, *arguments: Any) -> launch.Launch:
+        planned = real(program, *arguments)
+        if program != "train":
+            return planned
+        at = planned.argv.index("job.workers.train")
+        argv = (*planned.argv[:at], "tests.faults.worker", *planned.argv[at:])
+        return launch.Launch(argv, {**planned.environ, "FAULT": fault})
+
+    launch.plan = plan
+
+
 if __name__ == "__main__":
     from job import __main__ as entry
 
-    arm(os.environ.pop("FAULT"))
+    asked = os.environ.pop("FAULT")
+    if asked.startswith("worker:"):
+        harm_worker(asked.removeprefix("worker:"))
+    elif asked.startswith("mutation:"):
+        _, mutation, *text = asked.split(":", 2)
+        if mutation in mutations.MUTATIONS:
+            mutations.MUTATIONS[mutation].apply()
+        if text:
+            arm_for(text[0])
+    else:
+        arm(asked)
     entry.console()

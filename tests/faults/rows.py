@@ -1,4 +1,4 @@
-"""The rows of the fault matrix.  Each row makes one fault in a run that it is given, and says what it saw.
+"""Faults of processes and files: kills, stops, several attempts, damage.  Each makes one fault in a run that it is given.
 
 A row's function gets the subject and a seeded generator, starts the job, and returns after the fault; the driver starts the job again, as a
 scheduler would, checks what must always hold, and in the end compares the published weights with those of an undisturbed run.
@@ -9,47 +9,17 @@ from __future__ import annotations
 import random
 import shutil
 import signal
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.faults.bench import Subject, send, wait, wait_for_any
-
-
-@dataclass
-class Outcome:
-    """What one fault did.
-
-    ``hit`` is false when the run ended before the fault came.  ``violations`` are the row's own; ``lost_steps`` were trained and have to
-    be trained again; ``done`` says that the row needs no further start of this run.
-    """
-
-    hit: bool
-    what: str = ""
-    violations: list[str] = field(default_factory=list)
-    lost_steps: int | None = None
-    done: bool = False
-
-
-Fault = Callable[[Subject, random.Random, float], Outcome]
-"""(subject, generator, seconds that an undisturbed start takes) → outcome."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row: how often at least, and the fault."""
-
-    title: str
-    count: int
-    fault: Fault
+from tests.faults.bench import Subject, descendants, send, wait, wait_for_any
+from tests.faults.outcome import Outcome, sleep
 
 
 def kill_at_random(subject: Subject, draw: random.Random, span_s: float) -> Outcome:
     """SIGKILL at a random instant: one worker, the node process alone, or everything at once."""
     target, moment = draw.choice(["worker", "node", "group"]), draw.uniform(0, span_s)
     process = subject.start()
-    if not _sleep(process, moment):
+    if not sleep(process, moment):
         return Outcome(hit=False)
     workers = subject.workers()
     victims = {
@@ -71,7 +41,7 @@ def stop_at_random(subject: Subject, draw: random.Random, span_s: float) -> Outc
     number, everyone = draw.choice([signal.SIGTERM, signal.SIGUSR2]), draw.random() < 0.5
     moment = draw.uniform(0.6, span_s)  # before that Python itself is starting
     process = subject.start()
-    if not _sleep(process, moment):
+    if not sleep(process, moment):
         return Outcome(hit=False)
     send([process.pid, *(subject.workers() if everyone else [])], number)
     code = wait(process)
@@ -83,6 +53,68 @@ def stop_at_random(subject: Subject, draw: random.Random, span_s: float) -> Outc
     return Outcome(
         hit=True, what=f"{number.name} to {reached} after {moment:.1f} s", violations=violations, lost_steps=trained - committed
     )
+
+
+def stop_some(subject: Subject, draw: random.Random, span_s: float) -> Outcome:
+    """SIGTERM or SIGUSR2 to one rank, or to whatever runs, data workers too: one rank alone is deaf, all together stop as asked."""
+    number, data_workers, one = draw.choice([signal.SIGTERM, signal.SIGUSR2]), draw.choice(["0", "2"]), draw.random() < 0.6
+    subject.changes = {**subject.changes, "TRAIN__DATA_WORKERS": data_workers}
+    process = subject.start()
+    before = subject.last_step()
+    if not wait_for_any(lambda: subject.last_step() > before, process) or not sleep(process, draw.uniform(0, span_s / 4)):
+        return Outcome(hit=False)
+    workers = subject.workers()
+    send([draw.choice(workers)] if one and workers else [process.pid, *descendants(process.pid), *workers], number)
+    code = wait(process)
+    trained, committed = subject.last_step(), max(subject.committed_steps(), default=0)
+    said = [] if code in ((0,) if one else (0, 75)) else [f"{number.name} was answered with {code}"]
+    if code == 75 and trained > committed:
+        said.append(f"75 with step {trained} trained and {committed} committed")
+    reached = "one rank" if one else "all"
+    what = f"{number.name} to {reached}, {data_workers} data workers: {code}"
+    return Outcome(hit=True, what=what, violations=said, lost_steps=max(0, trained - committed), done=code == 0)
+
+
+def short_grace(subject: Subject, draw: random.Random, span_s: float) -> Outcome:
+    """SIGTERM, and SIGKILL to everything before the last save may be done: 75 only if it was."""
+    process = subject.start()
+    if not sleep(process, draw.uniform(0.6, span_s)):
+        return Outcome(hit=False)
+    process.terminate()
+    grace = draw.uniform(0, 1.5)
+    ended = not sleep(process, grace)
+    trained = subject.last_step()
+    send([process.pid, *subject.workers()], signal.SIGKILL)
+    code = wait(process)
+    committed = max(subject.committed_steps(), default=0)
+    said = [] if code in (0, 75, -9) else [f"SIGTERM was answered with {code}"]
+    if code == 75 and trained > committed:
+        said.append(f"75 with step {trained} trained and {committed} committed")
+    what = f"{grace:.2f} s of grace: {code}"
+    return Outcome(hit=not ended or code == 75, what=what, violations=said, lost_steps=max(0, trained - committed))
+
+
+def all_bad(subject: Subject, draw: random.Random, _: float) -> Outcome:
+    """Every commit is damaged: 78, at every start, and nothing is trained from scratch; mended, the run goes on."""
+    process = subject.start()
+    if not wait_for_any(lambda: len(subject.committed_steps()) >= 3, process):
+        return Outcome(hit=False)
+    process.terminate()
+    if wait(process) != 75:
+        return Outcome(hit=False)
+    shutil.rmtree(subject.folder / "here")
+    kept, entries = {}, subject.entries()
+    for folder in sorted({path.parent for path in subject.store.rglob("step-*/MANIFEST.json")}):
+        path = draw.choice(sorted(path for path in folder.iterdir() if path.is_file()))
+        kept[path] = path.read_bytes()
+        _harm(path, draw.choice(["flip", "cut", "delete"]), draw)
+    codes = [subject.finish() for _ in range(2)]
+    said = [] if codes == [78, 78] else [f"without a usable commit: {codes}"]
+    if any(entry["kind"] == "committed" for entry in subject.entries()[len(entries) :]):
+        said.append("something was committed")
+    for path, content in kept.items():
+        path.write_bytes(content)
+    return Outcome(hit=True, what=f"{len(kept)} commits damaged: {codes}", violations=said)
 
 
 def kill_at_edge(subject: Subject, draw: random.Random, _: float) -> Outcome:
@@ -98,7 +130,7 @@ def kill_at_edge(subject: Subject, draw: random.Random, _: float) -> Outcome:
 def two_at_once(subject: Subject, draw: random.Random, span_s: float) -> Outcome:
     """A second attempt from another machine: the first is fenced off with 76, the second finishes."""
     first = subject.start("here")
-    if not _sleep(first, draw.uniform(0, span_s)):
+    if not sleep(first, draw.uniform(0, span_s)):
         return Outcome(hit=False)
     second = subject.start("there")
     codes = wait(first), wait(second)
@@ -110,7 +142,7 @@ def two_at_once(subject: Subject, draw: random.Random, span_s: float) -> Outcome
 def frozen_and_woken(subject: Subject, draw: random.Random, span_s: float) -> Outcome:
     """All processes of an attempt are frozen, another finishes the run, the first wakes: it changes nothing and ends with 76."""
     first = subject.start("here")
-    if not _sleep(first, draw.uniform(0.6, span_s)):
+    if not sleep(first, draw.uniform(0.6, span_s)):
         return Outcome(hit=False)
     frozen = [first.pid, *subject.workers("here")]
     send(frozen, signal.SIGSTOP)
@@ -146,26 +178,6 @@ def damaged_checkpoint(subject: Subject, draw: random.Random, span_s: float) -> 
     if folder.exists():  # retention may have removed it since
         path.write_bytes(content)  # the general check would find the damage that was made here
     return Outcome(hit=True, what=f"{harm} of {path.name}", violations=violations, done=True)
-
-
-ROWS = {
-    "kill": Row("SIGKILL at a random instant: worker, node process, whole group", 200, kill_at_random),
-    "edge": Row("SIGKILL before and after every change of the store", 200, kill_at_edge),
-    "stop": Row("SIGTERM / SIGUSR2 at a random instant, to the node process or to all", 120, stop_at_random),
-    "two": Row("two attempts at once", 100, two_at_once),
-    "frozen": Row("a frozen attempt wakes after a takeover", 30, frozen_and_woken),
-    "damage": Row("a file of the newest checkpoint flipped, cut or deleted", 30, damaged_checkpoint),
-}
-
-
-def _sleep(process: object, seconds: float) -> bool:
-    """Wait; false when the process ended before."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if process.poll() is not None:  # type: ignore[attr-defined]
-            return False
-        time.sleep(0.01)
-    return process.poll() is None  # type: ignore[attr-defined]
 
 
 def _num_changes(subject: Subject) -> int:

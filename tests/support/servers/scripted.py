@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -32,6 +33,10 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)
     done: bool = False
     truncate: bool = False
+    flip: bool = False
+    """One bit of the reply's body is another."""
+    stall_s: float = 0.0
+    """Nothing comes for so long; then the fault's answer, or, without a status, what was asked for."""
 
 
 @dataclass
@@ -69,12 +74,29 @@ class ScriptedS3:
     def methods(self) -> list[str]:
         return [request.method for request in self.requests]
 
-    def take_fault(self, method: str) -> Fault | None:
+    def take_fault(self, request: Requested) -> Fault | None:
         with self.lock:
-            found = next((fault for fault in self.faults if fault.method == method), None)
+            found = next((fault for fault in self.faults if fault.method == request.method), None)
             if found:
                 self.faults.remove(found)
             return found
+
+    def reply(self, request: Requested, fault: Fault | None) -> tuple[int, dict[str, str], bytes] | None:
+        """What is sent back under a fault: (status, headers, body), or None for nothing."""
+        if fault is None:
+            return self.answer(request)
+        time.sleep(fault.stall_s)
+        passes = fault.truncate or fault.flip or bool(fault.stall_s and not fault.status and not fault.done)
+        found = self.answer(request) if passes or fault.done else None
+        if passes and found:
+            status, headers, body = found
+            middle = len(body) // 2
+            flipped = body[:middle] + bytes([body[middle] ^ 1]) + body[middle + 1 :] if fault.flip and body else body
+            return status, headers, flipped
+        if not fault.status:
+            return None
+        status, headers, body = error(fault.status, fault.code)
+        return status, headers | fault.headers, body
 
     def answer(self, request: Requested) -> tuple[int, dict[str, str], bytes]:
         """Carry a request out: (status, headers, body)."""
@@ -145,9 +167,9 @@ def error(status: int, code: str) -> tuple[int, dict[str, str], bytes]:
 
 
 @contextlib.contextmanager
-def scripted_s3() -> Iterator[ScriptedS3]:
+def scripted_s3(state: ScriptedS3 | None = None) -> Iterator[ScriptedS3]:
     """The server for as long as the block runs."""
-    state = ScriptedS3()
+    state = state or ScriptedS3()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -160,14 +182,11 @@ def scripted_s3() -> Iterator[ScriptedS3]:
             headers = {name.lower(): value for name, value in self.headers.items()}
             request = Requested(self.command, key, query, headers, self.rfile.read(length))
             state.requests.append(request)
-            fault = state.take_fault(self.command)
-            reply = state.answer(request) if fault is None or fault.done or fault.truncate else None
-            if fault and not fault.truncate:
-                if not fault.status:
-                    self.close_connection = True
-                    return
-                reply = error(fault.status, fault.code)
-                reply = (reply[0], reply[1] | fault.headers, reply[2])
+            fault = state.take_fault(request)
+            reply = state.reply(request, fault)
+            if reply is None:
+                self.close_connection = True
+                return
             self.reply(*reply, cut=bool(fault and fault.truncate))
 
         def reply(self, status: int, headers: dict[str, str], body: bytes, *, cut: bool) -> None:
@@ -177,7 +196,8 @@ def scripted_s3() -> Iterator[ScriptedS3]:
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             if self.command != "HEAD" and status != 204:
-                self.wfile.write(body[: len(body) // 2] if cut else body)
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # who asked may be dead by now
+                    self.wfile.write(body[: len(body) // 2] if cut else body)
             self.close_connection = self.close_connection or cut
 
         def log_message(self, *_: object) -> None:

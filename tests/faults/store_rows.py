@@ -1,0 +1,96 @@
+"""Faults of the store, over whole runs: errors, lost replies, stalls, damage, credentials that end, a store that stays away."""
+
+from __future__ import annotations
+
+import random
+import time
+
+from tests.faults.bench import Subject, wait
+from tests.faults.outcome import Outcome
+from tests.faults.store import BUCKET, Trouble, TroubledS3
+from tests.support.servers.scripted import Fault
+
+GIVE_UP_S = "4"
+"""How long a failing request is tried again in these runs."""
+NUM_REQUESTS = 150
+"""Roughly as many as an undisturbed run makes; a number beyond its end is no hit."""
+WRITES = "PUT POST"
+ONCE = {
+    "500": Trouble(Fault("", 500, "InternalError"), 0),
+    "503 SlowDown": Trouble(Fault("", 503, "SlowDown", headers={"Retry-After": "1"}), 0),
+    "409": Trouble(Fault("", 409, "ConditionalRequestConflict"), 0, methods="PUT", where="/log/"),
+    "reset": Trouble(Fault(""), 0),
+    "reset after it was done": Trouble(Fault("", done=True), 0, methods="PUT POST DELETE"),
+    "lost reply to a commit": Trouble(Fault("", done=True), 0, methods="PUT", where="/log/"),
+    "500 after it was done": Trouble(Fault("", 500, "InternalError", done=True), 0, methods="PUT POST DELETE"),
+    "slow": Trouble(Fault("", stall_s=3.0), 0),
+    "stall, then reset": Trouble(Fault("", stall_s=3.0, done=True), 0),
+    "reply cut": Trouble(Fault("", truncate=True), 0, methods="GET"),
+    "reply flipped": Trouble(Fault("", flip=True), 0, methods="GET", where="/checkpoints/"),
+    "other bytes stored": Trouble(Fault(""), 0, methods=WRITES, where="/attempts/", damaged=True),
+}
+"""What passes by itself: the job goes on, and nobody outside of it learns of it."""
+FOR_GOOD = {
+    "403": (Trouble(Fault("", 403, "AccessDenied"), 0, once=False), 77),
+    "403 on the log": (Trouble(Fault("", 403, "AccessDenied"), 0, where="/log/", once=False), 77),
+    "expired": (Trouble(Fault("", 400, "ExpiredToken"), 0, once=False), 77),
+    "unknown key": (Trouble(Fault("", 403, "InvalidAccessKeyId"), 0, once=False), 77),
+    "away": (Trouble(Fault(""), 0, once=False), 69),
+    "503": (Trouble(Fault("", 503, "SlowDown"), 0, once=False), 69),
+    "no writes": (Trouble(Fault("", 500, "InternalError"), 0, methods=WRITES, once=False), 69),
+}
+"""What lasts until the job ends, and its code.  The next start finds the store well again."""
+
+
+def store_once(subject: Subject, draw: random.Random, _: float) -> Outcome:
+    """One fault at a random request: the run ends with 0 as if nothing had been."""
+    kind = draw.choice(sorted(ONCE))
+    server = _serve(subject)
+    resumed = kind == "reply flipped"
+    if resumed and not _leave_a_commit(subject):
+        return Outcome(hit=False)
+    code = _start_with(subject, server, ONCE[kind], 1 if resumed else draw.randint(1, NUM_REQUESTS))
+    said = [] if code == 0 else [f"{kind}: the job ended with {code}"]
+    return Outcome(hit=bool(server.hits), what=f"{kind} at {server.hits[:1]}", violations=said, done=code == 0)
+
+
+def store_for_good(subject: Subject, draw: random.Random, _: float) -> Outcome:
+    """From a random request on the store refuses or stays away: its code; the next start goes on from the last commit."""
+    kind = draw.choice(sorted(FOR_GOOD))
+    trouble, expected = FOR_GOOD[kind]
+    server = _serve(subject)
+    began, known = time.time(), len(subject.entries())
+    code = _start_with(subject, server, trouble, draw.randint(1, NUM_REQUESTS))
+    # With nothing left to do but shipping the last lines, a job may end well.
+    said = [] if code in (0, expected) else [f"{kind}: {code} instead of {expected}"]
+    if len(subject.entries()) < known:
+        said.append("the log became shorter")
+    what = f"{kind} from {server.hits[:1]} on: {code} after {time.time() - began:.0f} s"
+    return Outcome(hit=bool(server.hits), what=what, violations=said, done=code == 0)
+
+
+def _serve(subject: Subject) -> TroubledS3:
+    """This run's server, started with its first fault and for as long as the driver lives."""
+    server = subject.serve()
+    subject.changes = {**subject.changes, "OUTPUT__URI": f"s3://{BUCKET}", "LIMITS__STORE_TIMEOUT_S": GIVE_UP_S}
+    return server
+
+
+def _start_with(subject: Subject, server: TroubledS3, trouble: Trouble, at: int) -> int:
+    server.plan(Trouble(trouble.fault, at, trouble.methods, trouble.where, trouble.once, trouble.damaged))
+    code = wait(subject.start())
+    hits = list(server.hits)
+    server.plan(None)
+    server.hits.extend(hits)
+    return code
+
+
+def _leave_a_commit(subject: Subject) -> bool:
+    """Train up to a commit on a machine that is lost then."""
+    from tests.faults.bench import wait_for_any
+
+    process = subject.start("lost")
+    if not wait_for_any(lambda: len(subject.committed_steps()) >= 2, process):
+        return False
+    process.terminate()
+    return wait(process) == 75

@@ -1,0 +1,31 @@
+"""Faults inside of training: numbers that are none, a rank that hangs or is slow, a replica that differs, a crash that comes again."""
+
+from __future__ import annotations
+
+import random
+
+from tests.faults.bench import SAVE_EVERY, Subject, wait
+from tests.faults.outcome import Outcome
+
+STALL_S = 40.0
+"""What the watchdog is told; below it lies what a start takes on a busy machine."""
+CODES = {"nan": 93, "inf": 93, "hang": 71, "slow": 0, "flip": 70}
+
+
+def harmed_rank(subject: Subject, draw: random.Random, _: float) -> Outcome:
+    """One rank is harmed at a random step: its code, and nothing of the harm is ever saved."""
+    kind, step = draw.choice(sorted(CODES)), draw.randint(0, 150)
+    subject.changes = {**subject.changes, "LIMITS__STALL_TIMEOUT_S": str(STALL_S)}
+    code = wait(subject.start(fault=f"worker:{kind}:{step}"))
+    said = [] if code == CODES[kind] else [f"{kind} at step {step}: {code} instead of {CODES[kind]}"]
+    return Outcome(hit=True, what=f"{kind} from step {step}: {code}", violations=said, done=code == 0)
+
+
+def crash_loop(subject: Subject, draw: random.Random, _: float) -> Outcome:
+    """A crash before the first commit, at every start: after three of them a further start ends with 93, and trains no more."""
+    step = draw.randrange(SAVE_EVERY)
+    subject.changes = {**subject.changes, "LIMITS__MAX_FRUITLESS_ATTEMPTS": "3"}
+    codes = [wait(subject.start(fault=f"worker:crash:{step}")) for _ in range(4)]
+    said = [] if codes == [70, 70, 70, 93] else [f"codes {codes}"]
+    subject.changes = {**subject.changes, "LIMITS__MAX_FRUITLESS_ATTEMPTS": "0"}
+    return Outcome(hit=True, what=f"crash at step {step}: {codes}", violations=said)
