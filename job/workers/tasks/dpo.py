@@ -19,6 +19,7 @@ from job.settings.evaluation import EvalSettings
 from job.settings.root import Settings
 from job.workers.answer_pairs import SIDES
 from job.workers.metrics import table
+from job.workers.metrics.interval import ratio_interval
 from job.workers.metrics.preference import divergence, rewards
 from job.workers.preference import (
     LOSSES,
@@ -133,7 +134,6 @@ class PreferenceAppraisal(SupervisedAppraisal):
     _task: Preference
 
     def interval(self, scores: Scores, settings: EvalSettings, seed: int) -> dict[str, Any]:
-        from job.workers.metrics.interval import ratio_interval  # brings scikit-learn, which the other ranks need not load
 
         chosen, rejected = self._task.rewards(scores)
         return ratio_interval(self._task.main_metric(), (chosen > rejected, np.ones(len(chosen))), settings, seed)

@@ -26,6 +26,7 @@ from job.workers.collectives import gather_rows
 from job.workers.contrast import Texts, embedding_gradients, surrogate
 from job.workers.ledger import Described
 from job.workers.metrics import retrieval, table
+from job.workers.metrics.interval import ratio_interval
 from job.workers.padding import Padding
 from job.workers.pooling import pool
 from job.workers.selection import Selection, check_filled, select_filled
@@ -201,7 +202,6 @@ class EmbeddingAppraisal:
                 )
 
     def interval(self, scores: Scores, settings: EvalSettings, seed: int) -> dict[str, Any]:
-        from job.workers.metrics.interval import ratio_interval  # brings scikit-learn, which the other ranks need not load
 
         places = ranks(scores)
         return ratio_interval(self._task.main_metric(), (1.0 / places, np.ones(len(places))), settings, seed)

@@ -18,6 +18,7 @@ from job.settings.evaluation import EvalSettings
 from job.settings.root import Settings
 from job.workers.answer_pairs import SIDES
 from job.workers.metrics import table
+from job.workers.metrics.interval import ratio_interval
 from job.workers.padding import Padding
 from job.workers.preference import reward_loss
 from job.workers.tasks.appraisal import Findings
@@ -106,7 +107,6 @@ class RewardAppraisal:
                 )
 
     def interval(self, scores: Scores, settings: EvalSettings, seed: int) -> dict[str, Any]:
-        from job.workers.metrics.interval import ratio_interval  # brings scikit-learn, which the other ranks need not load
 
         right = scores["chosen"] > scores["rejected"]
         return ratio_interval(self._task.main_metric(), (right, np.ones(len(right))), settings, seed)

@@ -24,6 +24,7 @@ from job.workers.baselines import constant_logits
 from job.workers.labels import LabelScheme, check_labels, label_notes, recognise
 from job.workers.ledger import Described, count_labels, describe_labels
 from job.workers.metrics import table
+from job.workers.metrics.interval import main_interval
 from job.workers.padding import Padding
 from job.workers.predictions import mistakes, predictions_table, read_predictions
 from job.workers.readers.base import LABELLED
@@ -185,7 +186,6 @@ class ClassificationAppraisal:
             check_texts(tokenizer, dataset)
 
     def interval(self, scores: Scores, settings: EvalSettings, seed: int) -> dict[str, Any]:
-        from job.workers.metrics.interval import main_interval  # brings scikit-learn, which the other ranks need not load
 
         return main_interval(self._prepared.problem, scores["logits"], scores["labels"], settings, seed)
 

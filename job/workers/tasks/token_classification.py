@@ -25,6 +25,7 @@ from job.workers.alignment import IGNORED, UNSEEN
 from job.workers.ledger import Described
 from job.workers.metrics import table
 from job.workers.metrics.entities import Reading, compute, f1, sentence_counts
+from job.workers.metrics.interval import interval
 from job.workers.padding import Padding
 from job.workers.selection import Selection
 from job.workers.splits import Strata
@@ -207,7 +208,6 @@ class TaggingAppraisal:
                 )
 
     def interval(self, scores: Scores, settings: EvalSettings, seed: int) -> dict[str, Any]:
-        from job.workers.metrics.interval import interval  # brings scikit-learn, which the other ranks need not load
 
         rows = sentence_counts(*self._task.named(scores), self._task.reading).astype(np.float64)
         return interval(self._task.main_metric(), rows, f1, settings, seed)
