@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.frozen import Frozen, freeze, pid_space
+
 PROGRAMS = ("podman", "runc", "mmdebstrap")
 MAX_FILES, MAX_PROCESSES = 20000, 4096
 
@@ -53,6 +55,7 @@ def podman(*arguments: str, check: bool = True, timeout_s: float = 600) -> subpr
     done = subprocess.run(
         ["podman", *arguments],
         env=dict(environ()),
+        cwd=configuration().parent,  # where a container's memory runs out, its monitor leaves a file in the working directory
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -86,7 +89,14 @@ class Container:
     def execute(self, *command: str) -> subprocess.CompletedProcess[str]:
         return podman("exec", self.name, *command, check=False)
 
-    def wait_for(self, condition: Callable[[], Any], timeout_s: float = 240) -> None:
+    def freeze(self, run: str, after: Callable[[], Any]) -> Frozen:
+        """The workers of a run in it, frozen as soon as a condition holds."""
+        self.wait_for(after)
+        first = int(self.inspect()["State"]["Pid"])
+        run_dir = Path("/work/runs", run)
+        return freeze(run_dir, Path(f"/proc/{first}/root{run_dir}"), pid_space(first))
+
+    def wait_for(self, condition: Callable[[], Any], timeout_s: float = 500) -> None:
         """Wait for something that the container is about to do; an error with its log when it ends before."""
         end = time.monotonic() + timeout_s
         while not condition():
