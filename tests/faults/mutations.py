@@ -122,7 +122,7 @@ def denied(subject: Subject, mutation: str) -> list[str]:
 
 def stopped(subject: Subject, mutation: str) -> list[str]:
     """SIGTERM in training; one rank sees the request a step later than the other."""
-    subject.changes = {**subject.changes, "LIMITS__STALL_TIMEOUT_S": "40"}
+    subject.changes = {**subject.changes, "LIMITS__STALL_TIMEOUT_S": "60"}
     name = "late-stop" if mutation == "none" else mutation
     process = subject.start(fault=f"worker:{name}:0")
     wait_for_any(lambda: subject.last_step() > 0, process)
