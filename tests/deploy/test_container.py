@@ -1,6 +1,6 @@
 """The image as a cluster runs it: hardened, on a network that leads to its store and nowhere else; stopped, squeezed, killed, continued.
 
-One run of four starts against a real Ceph, each start in a new container without the former one's disk; beside it an undisturbed
+One run of six starts against a real Ceph, each start in a new container without the former one's disk; beside it an undisturbed
 run without any network, whose inputs and output are folders of this machine.
 """
 
@@ -8,24 +8,23 @@ import json
 import os
 from types import SimpleNamespace
 
-import boto3
 import pytest
 
-from tests.support import jobs, recipes, tiny
+from tests.support import jobs, scenarios, tiny
 from tests.support.containers import network as networks
+from tests.support.containers.bucket import bucket
 from tests.support.containers.podman import podman, started, variables
+from tests.support.scenarios import BY_HAND, NOBODY, Seen
 
-BUCKET, NAME = "container-bucket", "tiny"
-STEPS = {
-    "TRAIN__MAX_STEPS": "600",
-    "CHECKPOINT__EVERY_STEPS": "50",
-    "EVAL__EVERY_STEPS": "200",
-    "PARALLEL__THREADS_PER_WORKER": "1",
-}
+pytestmark = pytest.mark.timeout(1200)  # a chain of starts, on a machine that may be busy
+NAME = "docker"
 HARDENED = [
     *("--read-only", "--read-only-tmpfs=false", "--tmpfs=/tmp:rw,mode=1777", "--cap-drop=ALL", "--security-opt=no-new-privileges"),
     *("--pids-limit=256", "--hostname=node"),
 ]
+SHAPE = {"PARALLEL__WORKERS_PER_NODE": "2"}
+TIME_LIMIT = {"JOB_RUN__TIME_LIMIT_S": "3", "JOB_RUN__GRACE_S": "1"}
+"""Over before training has begun, on any machine; one that comes while it trains is met in the tests on Slurm."""
 OWN_DISK = "--tmpfs=/work:rw,mode=1777"
 UID = 10001
 LOOK = """
@@ -60,23 +59,16 @@ print(json.dumps({
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("inputs")
-    tiny.write_model(folder / "model")
-    tiny.write_csv(folder / "data/train.csv", tiny.sentences(300))
-    tiny.write_csv(folder / "data/test.csv", tiny.sentences(60, seed=7))
-    for path in [folder, *folder.rglob("*")]:
-        path.chmod(0o755)  # read by another user
+    scenarios.write_inputs(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
-def store(ceph, network):
+def store(ceph, network, inputs):
     """The bucket: through a door on the containers' network for them, as it is for us."""
-    options = {"aws_access_key_id": ceph.http.key, "aws_secret_access_key": ceph.http.secret, "region_name": "us-east-1"}
-    client = boto3.Session().client("s3", endpoint_url=ceph.http.url, **options)
-    client.create_bucket(Bucket=BUCKET)
-    with networks.door(network, ceph.http) as endpoint:
-        yield SimpleNamespace(client=client, endpoint=endpoint)
-    client.close()
+    with bucket(ceph.http, "container-bucket", NAME) as made, networks.door(network, ceph.http) as endpoint:
+        made.put_inputs(inputs)
+        yield SimpleNamespace(bucket=made, endpoint=endpoint)
 
 
 @pytest.fixture(scope="module")
@@ -86,80 +78,83 @@ def undisturbed(image, inputs, tmp_path_factory):
     for path in (folder / "published", folder / "work"):
         path.mkdir()
         os.chown(path, UID, UID)
-    places = {"MODEL__URI": "/inputs/model", "DATA__TRAIN_URI": "/inputs/data/train.csv", "DATA__TEST_URI": "/inputs/data/test.csv"}
+    places = {"MODEL__URI": "/inputs/model", "DATA__TRAIN_URI": "/inputs/train.csv", "OUTPUT__URI": "/published"}
     mounts = [f"--volume={inputs}:/inputs:ro", f"--volume={folder}/published:/published", f"--volume={folder}/work:/work"]
-    with started(image, [*HARDENED, "--network=none", *mounts, *settings(**places, OUTPUT__URI="/published")]) as container:
-        code = container.wait()
-        return SimpleNamespace(folder=folder, code=code, output=container.logs())
-
-
-@pytest.fixture(scope="module")
-def story(image, inputs, network, store):
-    """Four starts of one run: stopped, out of memory, killed, complete."""
-    for path, content in recipes.contents(inputs).items():
-        store.client.put_object(Bucket=BUCKET, Key=f"inputs/{path}", Body=content)
-    places = {"MODEL__URI": "model", "DATA__TRAIN_URI": "data/train.csv", "DATA__TEST_URI": "data/test.csv"}
-    places = {name: f"s3://{BUCKET}/inputs/{path}" for name, path in places.items()}
-    options = [*HARDENED, OWN_DISK, f"--network={network.name}", *settings(**places, OUTPUT__URI=f"s3://{BUCKET}/runs")]
-    options += networks.reach(store.endpoint)
-    told = SimpleNamespace()
-    with started(image, options) as container:
-        container.wait_for(lambda: kinds(store).count("committed"))
-        told.alive, look = container.execute("python", "-m", "job", "alive"), container.execute("python", "-c", LOOK)
-        podman("stop", "--time=120", container.name)
-        told.stopped = end(container, store)
-    told.inside = json.loads(look.stdout) if look.returncode == 0 else look.stderr
-    with started(image, [*options, "--memory=256m", "--memory-swap=256m"]) as container:
-        container.wait()
-        told.squeezed = end(container, store)
-    before = kinds(store).count("committed")
-    with started(image, options) as container:
-        container.wait_for(lambda: kinds(store).count("committed") > before)
-        podman("kill", "--signal=KILL", container.name)
-        told.killed = end(container, store)
-    with started(image, options) as container:
-        container.wait()
-        told.completed = end(container, store)
+    within = [*HARDENED, "--network=none", *mounts]
+    told = SimpleNamespace(folder=folder)
+    for name, changes in {"wrong": scenarios.WRONG_SETTING, "bad": scenarios.BAD_DATA, "complete": {}}.items():
+        with started(image, [*within, *settings(**places, **changes)]) as container:
+            setattr(told, name, SimpleNamespace(code=container.wait(), output=container.logs()))
     return told
 
 
+@pytest.fixture(scope="module")
+def story(image, network, store):
+    """Six starts of one run: stopped, out of memory, killed, at its time limit, fenced off by the last one, which completes."""
+    options = [*HARDENED, OWN_DISK, f"--network={network.name}", *settings(**store.bucket.inputs), *networks.reach(store.endpoint)]
+    told = SimpleNamespace()
+    with started(image, options) as container:
+        frozen = container.freeze(NAME, after=store.bucket.committed)
+        told.alive, look = container.execute("python", "-m", "job", "alive"), container.execute("python", "-c", LOOK)
+        podman("kill", "--signal=TERM", container.name)
+        frozen.thaw_when_asked_to_stop(container.wait_for)
+        told.stopped = end(container, store)
+    told.inside = json.loads(look.stdout) if look.returncode == 0 else look.stderr
+    with started(image, [*options, "--memory=256m", "--memory-swap=256m"]) as container:
+        told.squeezed = end(container, store)
+    with started(image, options) as container:
+        container.freeze(NAME, after=more_commits(store))
+        podman("kill", "--signal=KILL", container.name)
+        told.killed = end(container, store)
+    with started(image, [*options, *variables(TIME_LIMIT)]) as container:
+        told.limited = end(container, store)
+    with started(image, options) as container:
+        frozen = container.freeze(NAME, after=more_commits(store))
+        with started(image, options) as last:
+            told.completed = end(last, store)
+        frozen.thaw()
+        told.fenced = end(container, store)
+    return told
+
+
+def more_commits(store):
+    """A condition: something was committed that is not there yet."""
+    before = len(store.bucket.committed())
+    return lambda: len(store.bucket.committed()) > before
+
+
 def settings(**changes):
-    """Options with the settings of a small run; places are those that are given."""
-    given = tiny.environ(tiny.Path("/none"), **changes, **STEPS, RUN__LOG_FORMAT="json")
+    """Options with the settings of the run; places are those that are given."""
+    given = tiny.environ(tiny.Path("/none"), RUN__NAME=NAME, RUN__LOG_FORMAT="json", **{**scenarios.RECIPE, **SHAPE, **changes})
     del given["JOB_RUN__DIR"]
     return variables(given)
 
 
 def end(container, store):
-    return SimpleNamespace(
-        code=container.wait(), output=container.logs(), entries=entries(store), state=container.inspect()["State"]
-    )
-
-
-def keys(store, prefix):
-    pages = store.client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
-    return [found["Key"] for page in pages for found in page.get("Contents", [])]
-
-
-def content(store, key):
-    return store.client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
-
-
-def entries(store):
-    return [json.loads(content(store, key)) for key in sorted(keys(store, f"runs/{NAME}/log/"))]
-
-
-def kinds(store):
-    return [entry["kind"] for entry in entries(store)]
+    code = container.wait()
+    return SimpleNamespace(code=code, output=container.logs(), entries=store.bucket.entries())
 
 
 def committed(ended):
     return max(entry["fields"]["step"] for entry in ended.entries if entry["kind"] == "committed")
 
 
-def test_without_a_network_and_in_mounted_folders_it_completes(undisturbed):
-    assert undisturbed.code == 0, undisturbed.output
+@pytest.fixture(scope="module")
+def weights(undisturbed):
+    return (jobs.published(undisturbed.folder / "published", NAME) / "model.safetensors").read_bytes()
+
+
+def test_without_a_network_and_in_mounted_folders_it_completes(undisturbed, weights):
+    assert undisturbed.complete.code == 0, undisturbed.complete.output
     assert (jobs.published(undisturbed.folder / "published", NAME) / "README.md").is_file()
+    scenarios.note("docker", "complete", Seen(0, NOBODY, weights))
+
+
+@pytest.mark.parametrize(("situation", "says"), [("wrong setting", "JOB_TRAIN__MAX_STEPS"), ("bad data", "no column 'body'")])
+def test_what_only_a_person_can_put_right_is_named(undisturbed, situation, says):
+    ended = vars(undisturbed)[situation.split()[0]]
+    scenarios.note("docker", situation, Seen(ended.code, NOBODY))
+    assert says in json.loads(ended.output.strip().splitlines()[-1])["message"]
 
 
 def test_it_runs_as_nobody_in_particular_and_may_do_nothing_else(story):
@@ -202,13 +197,26 @@ def test_a_killed_container_is_137_and_loses_nothing_that_was_committed(story):
     assert committed(story.killed) > committed(story.stopped)
 
 
+def test_a_time_limit_is_met_without_a_signal(story):
+    assert story.limited.code == 75, story.limited.output
+    assert committed(story.limited) == committed(story.killed)
+
+
+def test_a_newer_start_fences_an_older_one_off(story):
+    assert story.fenced.code == 76, story.fenced.output
+    assert story.fenced.entries == story.completed.entries, "it has written nothing more"
+
+
 def test_the_last_start_continues_and_completes(story):
     assert story.completed.code == 0, story.completed.output
     assert [entry["kind"] for entry in story.completed.entries[-2:]] == ["published", "complete"]
-    assert [entry["kind"] for entry in story.completed.entries].count("started") == 4
+    assert [entry["kind"] for entry in story.completed.entries].count("started") == 6
 
 
-def test_the_weights_are_those_of_the_undisturbed_run(story, undisturbed, store):
-    entry = next(entry for entry in story.completed.entries if entry["kind"] == "published")
-    weights = content(store, f"runs/{entry['fields']['manifest'].rpartition('/')[0]}/model.safetensors")
-    assert weights == (jobs.published(undisturbed.folder / "published", NAME) / "model.safetensors").read_bytes()
+def test_the_weights_are_those_of_the_undisturbed_run(story, weights, store):
+    found = store.bucket.weights()
+    assert found == weights
+    for situation, ended in {"stop": story.stopped, "out of memory": story.squeezed, "node lost": story.killed}.items():
+        scenarios.note("docker", situation, Seen(ended.code, BY_HAND, found))
+    scenarios.note("docker", "time limit", Seen(story.limited.code, BY_HAND, found))
+    scenarios.note("docker", "fenced", Seen(story.fenced.code, NOBODY, found))

@@ -4,16 +4,17 @@ All of them go on at the same time, one run to a node, or to two.
 """
 
 import json
-import signal
+import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
 
-from tests.support import parts
+from tests.support import parts, scenarios
 from tests.support.containers import podman
-from tests.support.slurm_runs import EVERY, LAST, ROOT, SWEEP, Site
+from tests.support.scenarios import EVERY, LAST, Seen
+from tests.support.slurm_runs import ROOT, SWEEP, Site
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def site(slurm, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def told(site):
-    """What became of each run: an array of three, one on two nodes, one that lost its node, and one that was cancelled."""
+    """What became of each run: an array of three, one on two nodes, one that lost its node, and so on."""
     (site.folder / "sweep.txt").write_text("JOB_CHECKPOINT__KEEP=3\n" * 3)
     sweep = site.submit(
         "sweep", "--time=20", "--signal=B:USR2@60", script=SWEEP, SWEEP__VARIANTS_PATH=str(site.folder / "sweep.txt")
@@ -35,6 +36,8 @@ def told(site):
     two = site.submit("two", "--time=20", "--nodes=2", PARALLEL__WORKERS_PER_NODE="1")
     contained = site.submit("contained", "--time=20", **in_podman(site))
     lost, cancelled = site.submit("lost", "--time=20"), site.submit("cancelled", "--time=20")
+    bad = site.submit("bad", "--time=20", **scenarios.BAD_DATA)
+    squeezed = site.submit("squeezed", "--time=20", **in_podman(site, "--memory=256m --memory-swap=256m"))
     with ThreadPoolExecutor(max_workers=16) as pool:
         waiting = {
             "alone": pool.submit(site.ended, f"{sweep}_0"),
@@ -44,18 +47,20 @@ def told(site):
             "contained": pool.submit(interrupt, site, contained, "contained"),
             "lost": pool.submit(lose_node, site, lost),
             "cancelled": pool.submit(cancel, site, cancelled),
+            "bad": pool.submit(site.ended, bad),
+            "squeezed": pool.submit(give_memory, site, squeezed),
         }
         return SimpleNamespace(**{name: future.result() for name, future in waiting.items()}, sweep=sweep, job=lost)
 
 
-def in_podman(site):
+def in_podman(site, more=""):
     """The job in a container of podman's whose file system is a copy-on-write view of this machine's: no image has to be built."""
     parts.need("podman", there=podman.is_installed())
     entry = f'--entrypoint=["{sys.executable}","-m","job"]'
     return {
         "BATCH_CONTAINER": "podman",
         "BATCH_IMAGE": "/:O",
-        "BATCH_CONTAINER_ARGS": f"--rootfs --workdir={ROOT} {entry}",
+        "BATCH_CONTAINER_ARGS": f"--rootfs --workdir={ROOT} {entry} {more}",
         "BATCH_MOUNTS": str(site.folder),
         "CONTAINERS_CONF": str(podman.configuration()),
     }
@@ -65,11 +70,11 @@ def evict(site, job, name):
     """Requeued by hand, then preempted by a partition of higher priority."""
     frozen = site.frozen(job, name)
     site.cluster.call("scontrol", "requeue", job)
-    frozen.thaw_when_asked_to_stop(site)
+    frozen.thaw_when_asked_to_stop(site.wait_for_stop)
     frozen = site.frozen(job, name, restarts=1)
     node = site.cluster.show(job)["BatchHost"]
     site.cluster.call("sbatch", "-phigh", f"-w{node}", "--output=/dev/null", "--wrap=true", cwd=site.folder)
-    frozen.thaw_when_asked_to_stop(site)
+    frozen.thaw_when_asked_to_stop(site.wait_for_stop)
     return site.ended(job)
 
 
@@ -79,7 +84,7 @@ def let_time_run_out(site, job, name):
     shown = site.cluster.show(job)
     hours, minutes, _ = map(int, shown["RunTime"].split(":"))
     site.cluster.call("scontrol", "update", f"jobid={job}", f"timelimit={60 * hours + minutes + 2}")
-    frozen.thaw_when_asked_to_stop(site)
+    frozen.thaw_when_asked_to_stop(site.wait_for_stop)
     site.running(job, restarts=1)
     site.cluster.call("scontrol", "update", f"jobid={job}", "timelimit=20")
     return site.ended(job)
@@ -89,7 +94,7 @@ def interrupt(site, job, name):
     """Stopped as the time limit would stop it: by a signal to the batch shell, and the stop file that all nodes look for."""
     frozen = site.frozen(job, name)
     site.cluster.call("scancel", "--batch", "--signal=USR2", job)
-    frozen.thaw_when_asked_to_stop(site)
+    frozen.thaw_when_asked_to_stop(site.wait_for_stop)
     site.running(job, restarts=1)
     return site.ended(job)
 
@@ -100,7 +105,7 @@ def lose_node(site, job):
     site.cluster.kill_daemon(site.cluster.show(job)["BatchHost"])
     site.running(job, restarts=1)
     site.wait("the second start", lambda: len(site.entries("lost", "started")) > 1)
-    frozen.signal(signal.SIGCONT)
+    frozen.thaw()
     shown = site.ended(job)
     failure = site.wait(
         "the end of the old one", lambda: path.read_text() if (path := frozen.seen_at / "failure.json").exists() else ""
@@ -108,22 +113,55 @@ def lose_node(site, job):
     return {**shown, "failure": failure}
 
 
-def cancel(site, job):
-    frozen = site.frozen(job, "cancelled")
-    site.cluster.call("scancel", job)
-    frozen.thaw_when_asked_to_stop(site)
+def give_memory(site, job):
+    """Its container has too little memory; the settings file is read anew at each start, and has more for the second one."""
+    site.running(job, restarts=0)
+    site.wait("the first words of the job itself", lambda: '"level"' in log_of(site, job))
+    site.settings("squeezed", **in_podman(site))
     return site.ended(job)
 
 
-@pytest.mark.parametrize("name", ["sweep-1", "sweep-2", "two", "contained", "lost"])
+def log_of(site, job):
+    path = site.folder / f"finetune-{job}.log"
+    return path.read_text() if path.exists() else ""
+
+
+def cancel(site, job):
+    frozen = site.frozen(job, "cancelled")
+    site.cluster.call("scancel", job)
+    frozen.thaw_when_asked_to_stop(site.wait_for_stop)
+    return site.ended(job)
+
+
+@pytest.mark.parametrize("name", ["sweep-1", "sweep-2", "two", "contained", "lost", "squeezed"])
 def test_a_disturbed_run_ends_with_the_weights_of_one_that_was_not(told, site, name):
     assert site.weights(name) == site.weights("sweep-0")
     assert len(site.entries(name, "complete")) == 1
 
 
+@pytest.mark.parametrize(
+    ("situation", "name", "run"),
+    [("stop", "two", "two"), ("time limit", "limited", "sweep-2"), ("out of memory", "squeezed", "squeezed")],
+)
+def test_what_was_requeued_says_so_and_completes(told, site, situation, name, run):
+    shown = vars(told)[name]
+    log = log_of(site, f"{told.sweep}_2" if name == "limited" else shown["JobId"])
+    code = int(re.search(r"is requeued after exit (\d+)", log)[1])
+    scenarios.note("Slurm", situation, Seen(code, scenarios.by_slurm(shown, log), site.weights(run)))
+    assert shown["JobState"] == "COMPLETED"
+
+
+def test_bad_data_is_not_tried_again(told):
+    code = int(told.bad["ExitCode"].partition(":")[0])
+    scenarios.note("Slurm", "bad data", Seen(code, scenarios.by_slurm(told.bad, "")))
+    assert (told.bad["JobState"], told.bad["Restarts"]) == ("FAILED", "0")
+    assert "no column 'body'" in told.bad["Comment"]
+
+
 def test_the_one_that_was_left_alone_started_once(told, site):
     assert (told.alone["JobState"], told.alone["ExitCode"], told.alone["Restarts"]) == ("COMPLETED", "0:0", "0")
     assert len(site.entries("sweep-0", "started")) == 1
+    scenarios.note("Slurm", "complete", Seen(0, scenarios.by_slurm(told.alone, ""), site.weights("sweep-0")))
 
 
 def test_each_element_was_requeued_alone_by_its_own_cause(told, site):
@@ -163,8 +201,11 @@ def test_two_nodes_are_one_run(told, site):
 
 def test_a_lost_node_s_run_is_fenced_and_leaves_its_successor_alone(told, site):
     assert (told.lost["JobState"], told.lost["Restarts"]) == ("COMPLETED", "1")
-    assert json.loads(told.lost["failure"])["code"] == 76
-    assert f"{told.job} was ended from outside" in (site.folder / f"finetune-{told.job}.log").read_text()
+    fenced, log = json.loads(told.lost["failure"])["code"], log_of(site, told.job)
+    assert fenced == 76
+    assert f"{told.job} was ended from outside" in log
+    scenarios.note("Slurm", "node lost", Seen(None, scenarios.by_slurm(told.lost, log), site.weights("lost")))
+    scenarios.note("Slurm", "fenced", Seen(fenced, scenarios.NOBODY, site.weights("lost")))
 
 
 def test_a_cancelled_run_has_saved_and_is_not_requeued(told, site):

@@ -12,7 +12,8 @@ import pytest
 
 from job.errors import ERRORS, Retry
 from job.settings import root
-from tests.support import house
+from tests.support import house, scenarios
+from tests.support.scenarios import Seen
 from tests.support.servers import slurm as slurm_server
 from tests.support.slurm_runs import JOB, SWEEP, Site
 
@@ -99,7 +100,7 @@ def ends(site):
     jobs |= {
         "killed": site.submit("killed", BATCH_COMMAND=killed, BATCH_MAX_RETRIES="1"),
         "slow": site.submit("slow", BATCH_COMMAND=first, BATCH_MAX_RETRIES="1", PATH=f"{slow}:{os.environ['PATH']}"),
-        "setting": site.submit("setting", TRAIN__MAX_STEPS="many"),
+        "setting": site.submit("setting", **scenarios.WRONG_SETTING),
         "line": site.submit("line", TRAIN__EPOCHS="1\nno assignment"),
         "container": site.submit("container", BATCH_CONTAINER="docker"),
         "file": slurm_server.submit(site.cluster, JOB, cwd=site.folder, JOB_SETTINGS_FILE="/nowhere.env"),
@@ -131,6 +132,8 @@ def test_what_is_tried_again_and_what_is_not(ends, site, name):
     assert says in shown["Comment"]
     assert says in next(site.folder.glob(f"finetune-{number}.log")).read_text()
     assert not (site.folder / f".job-{number}").exists()
+    if name == "setting":
+        scenarios.note("Slurm", "wrong setting", Seen(int(code.partition(":")[0]), scenarios.by_slurm(shown, "")))
 
 
 def test_how_containers_that_are_not_here_would_be_started(site):

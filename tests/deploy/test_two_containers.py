@@ -8,21 +8,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.support import tiny
+from tests.support import scenarios, tiny
 from tests.support.containers import network as networks
 from tests.support.containers.bucket import bucket
 from tests.support.containers.podman import podman, started, variables
 
 pytestmark = pytest.mark.timeout(1200)  # a chain of starts, on a machine that may be busy
 NAME, ALONE = "two-containers", "one-container"
-LAST = 300
-STEPS = {
-    "TRAIN__MAX_STEPS": str(LAST),
-    "CHECKPOINT__EVERY_STEPS": "20",
-    "EVAL__EVERY_STEPS": "150",
-    "EVAL__BEST_METRIC": "none",  # the last weights are published: every step has its part in them
-    "PARALLEL__THREADS_PER_WORKER": "1",
-}
 FIRST_ADDRESS = 100
 """Of the nodes, in the network; podman itself gives out low ones."""
 
@@ -30,8 +22,7 @@ FIRST_ADDRESS = 100
 @pytest.fixture(scope="module")
 def store(ceph, network, tmp_path_factory):
     folder = tmp_path_factory.mktemp("inputs")
-    tiny.write_model(folder / "model")
-    tiny.write_csv(folder / "train.csv", tiny.sentences(300))
+    scenarios.write_inputs(folder)
     with bucket(ceph.http, "two-containers", NAME) as made, networks.door(network, ceph.http) as endpoint:
         made.put_inputs(folder)
         yield SimpleNamespace(bucket=made, endpoint=endpoint)
@@ -81,7 +72,7 @@ def nodes(image, network, store):
 
 def options(network, store, name, **shape):
     """Of a container that has nothing but the network, the bucket behind it, and a disk of its own."""
-    given = tiny.environ(tiny.Path("/none"), **{**store.bucket.inputs, **STEPS, **shape, "RUN__NAME": name})
+    given = tiny.environ(tiny.Path("/none"), **{**store.bucket.inputs, **scenarios.RECIPE, **shape, "RUN__NAME": name})
     del given["JOB_RUN__DIR"]
     own_disk = ["--read-only", "--tmpfs=/tmp:rw,mode=1777", "--tmpfs=/work:rw,mode=1777", f"--network={network.name}"]
     return [*own_disk, *variables(given), *networks.reach(store.endpoint)]
@@ -96,7 +87,7 @@ def test_there_is_one_commit_of_the_step_at_which_they_stopped(told):
     assert kinds.count("started") == kinds.count("stopped") == 1
     steps = [entry["fields"]["step"] for entry in told.after_stop if entry["kind"] == "committed"]
     assert steps == sorted(set(steps))
-    assert steps[-1] == told.after_stop[-1]["fields"]["step"] < LAST
+    assert steps[-1] == told.after_stop[-1]["fields"]["step"] < scenarios.LAST
 
 
 def test_both_continue_there_and_complete(told):

@@ -1,7 +1,7 @@
 """The pod of a rendered Job, run by ``podman kube play``: what a kubelet would do with it, as far as podman goes.
 
 Not as on a cluster: podman's health checks need systemd's timers, so the probes' command is tried by the test; volumes are folders of podman's
-without the pod's group, so they are made writable; secrets are podman's.
+without the pod's group, so they are made writable; secrets are podman's; where ``env`` and ``envFrom`` name the same variable, the latter wins.
 """
 
 import base64

@@ -1,15 +1,11 @@
 """Runs of the job under the scripts of ``slurm/``, and what is done to them while they train.
 
-A run that is to be disturbed at a certain moment is frozen there: its workers get SIGSTOP after the first commit and SIGCONT once
-they have been asked to stop.  So nothing depends on how fast the machine is, and waiting costs no processor time.
+A run that is to be disturbed at a certain moment is frozen there (`tests.support.frozen`).
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -17,13 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from job.cluster import launch
-from tests.support import jobs, tiny
+from tests.support import jobs, scenarios, tiny
+from tests.support.frozen import Frozen, freeze
 from tests.support.servers.slurm import OVER, Slurm, submit
 
 ROOT = Path(__file__).parents[2]
 JOB, SWEEP = ROOT / "slurm" / "job.sbatch", ROOT / "slurm" / "sweep.sbatch"
-EVERY, LAST = 20, 240
 TIMEOUT_S = 500
 AS_IS = ("BATCH_", "PATH", "CONTAINERS_CONF")
 
@@ -36,8 +31,7 @@ class Site:
     folder: Path
 
     def write_inputs(self) -> None:
-        tiny.write_model(self.folder / "model")
-        tiny.write_csv(self.folder / "train.csv", tiny.sentences(300))
+        scenarios.write_inputs(self.folder)
 
     def settings(self, name: str, **more: str) -> str:
         """An environment file of a run with two workers; a name in ``more`` lacks the job's prefix, unless it is one of `AS_IS`."""
@@ -47,9 +41,8 @@ class Site:
             "PYTHONPATH": str(ROOT),
             **{key: more.pop(key) for key in list(more) if key.startswith(AS_IS)},
         }
-        steps = {"TRAIN__MAX_STEPS": str(LAST), "CHECKPOINT__EVERY_STEPS": str(EVERY), "EVAL__EVERY_STEPS": "120"}
-        shape = {"PARALLEL__WORKERS_PER_NODE": "2", "PARALLEL__THREADS_PER_WORKER": "1", "RUN__GRACE_S": "60"}
-        values = {**tiny.environ(self.folder, RUN__NAME=name, **{**steps, **shape, **more}), **batch}
+        shape = {"PARALLEL__WORKERS_PER_NODE": "2", "RUN__GRACE_S": "60"}
+        values = {**tiny.environ(self.folder, RUN__NAME=name, **{**scenarios.RECIPE, **shape, **more}), **batch}
         del values["JOB_RUN__DIR"]  # the script's to say
         path = self.folder / f"{name}.env"
         path.write_text("# as docker reads it\n" + "".join(f"{key}={value}\n" for key, value in values.items()))
@@ -67,6 +60,9 @@ class Site:
                 raise TimeoutError(f"{what}\n{self.cluster.call('squeue', check=False)}")
             time.sleep(0.2)
         return found
+
+    def wait_for_stop(self, asked: Callable[[], bool]) -> None:
+        self.wait("a stop request", asked)
 
     def ended(self, job: str) -> dict[str, str]:
         """What Slurm shows of a job that will not run again."""
@@ -90,9 +86,7 @@ class Site:
         before = len(self.entries(name, "committed")) if restarts else 0
         self.wait(f"a commit of {name}", lambda: len(self.entries(name, "committed")) > before)
         run_dir = self.cluster.scratch / f"job-{shown['JobId']}-{restarts}-0" / name
-        found = Frozen(run_dir, self.cluster.folder / "disk" / shown["BatchHost"] / run_dir.relative_to(self.cluster.scratch))
-        found.signal(signal.SIGSTOP)
-        return found
+        return freeze(run_dir, self.cluster.folder / "disk" / shown["BatchHost"] / run_dir.relative_to(self.cluster.scratch))
 
     def weights(self, name: str) -> bytes:
         return (jobs.published(self.folder / "store", name) / "model.safetensors").read_bytes()
@@ -100,20 +94,3 @@ class Site:
     def continued_at(self, log: str) -> set[int]:
         """The steps at which attempts began to train, the first one aside, by the run's log."""
         return {int(step) for step in re.findall(r'"start_step": (\d+)', (self.folder / log).read_text())} - {0}
-
-
-@dataclass(frozen=True)
-class Frozen:
-    """Workers that stand still; as they know their run directory, and where this machine sees it."""
-
-    run_dir: Path
-    seen_at: Path
-
-    def signal(self, number: signal.Signals) -> None:
-        for pid in launch.workers_of(self.run_dir):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
-
-    def thaw_when_asked_to_stop(self, site: Site) -> None:
-        site.wait(f"a stop request in {self.seen_at}", (self.seen_at / "stop").exists)
-        self.signal(signal.SIGCONT)
