@@ -130,19 +130,23 @@ def train_all(run_dirs_: list[Any], world_size: int, timeout_s: float = 300) -> 
     import os
     import subprocess
 
+    import psutil
+
     from job.cluster import launch, topology
 
     shape = topology.Topology(1, 0, world_size, 1, "cpu")
     plan = launch.plan("train", Path("unused"), shape, os.environ)
     script = str(Path(__file__).parent / "train_all.py")
     argv = [*plan.argv[:-3], script, *(str(run_dir.root) for run_dir in run_dirs_)]
-    done = subprocess.run(
-        argv,
-        check=False,
-        env={**plan.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-        capture_output=True,
-        text=True,
-        timeout=timeout_s,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stderr
+    environ = {**plan.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    process = subprocess.Popen(argv, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        output, errors = process.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        # The launcher's workers have sessions of their own, and would go on without it.
+        for each in [*psutil.Process(process.pid).children(recursive=True), process]:
+            each.kill()
+        output, errors = process.communicate()
+        raise AssertionError(f"not done after {timeout_s} s\n{output}{errors}") from None
+    assert process.returncode == 0, output + errors
+    return errors
