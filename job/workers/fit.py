@@ -5,13 +5,15 @@ a communication bucket.  What is there in every step, and what is there for a pa
 
                 weights   gradients      optimizer   buffers: backward pass | update
     replicas    4N        4T             8T
-    ZeRO-1      bN        bT + 4T/W      12T/W       k                                  12: an fp32 weight, AdamW's two moments
+    ZeRO-1      bN        bT             12T/W       k                | 8T/W - 4T       12: an fp32 weight, AdamW's two moments
+       16 bits  bN        bT + 4T/W      12T/W       k
     ZeRO-2      bN        bT/W           12T/W       2k               | 4T/W
     ZeRO-3      bN/W      bT/W           12T/W       gathered + 3k    | 4T/W
 
-ZeRO-1 keeps whole gradients and a flat copy of its own part; ZeRO-2 and 3 make that copy for the update.  The buckets are the one
-that is filled, the one that is sent, and under ZeRO-3 the copy that gloo makes to add up.  To this come the activations of one
-micro-batch and the libraries themselves.  `benchmarks/engine_memory.py` holds all of it against what is measured.
+For the update each rank makes a flat fp32 copy of its own part of the gradients; ZeRO-1 first lets go of the others' parts.  In 16 bits
+it is taken to add up in fp32 beside that, which is not measured.  The buckets are the one that is filled, the one that is sent, and
+under ZeRO-3 the copy that gloo makes to add up.  To this come the activations of one micro-batch and the libraries themselves.
+`benchmarks/engine_memory.py` holds all of it against what is measured.
 """
 
 from __future__ import annotations
@@ -120,9 +122,11 @@ def need(mode: str, size: ModelSize, place: Place) -> Need:
     working = 4 if place.precision == "fp32" else 2
     bucket = working * min(BUCKET_ELEMENTS, t)
     optimizer, flat_gradients = 12 * t // world, 4 * t // world
+    gradients = working * t // world
+    if mode == "zero1" and place.precision == "fp32":
+        return Need(working * n, working * t, optimizer, max(bucket, gradients + flat_gradients - working * t))
     if mode == "zero1":
         return Need(working * n, working * t + flat_gradients, optimizer, bucket)
-    gradients = working * t // world
     if mode == "zero2":
         return Need(working * n, gradients, optimizer, max(2 * bucket, flat_gradients))
     gathered = working * min(n, LIVE_ELEMENTS)

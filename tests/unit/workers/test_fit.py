@@ -25,7 +25,7 @@ def place(world_size, gigabytes, precision="fp32"):
     [
         ("single", 1, 4.0, 4.0, 8.0),
         ("ddp", 4, 4.0, 4.0, 8.0),
-        ("zero1", 4, 4.0, 5.0, 3.0),
+        ("zero1", 4, 4.0, 4.0, 3.0),
         ("zero2", 4, 4.0, 1.0, 3.0),
         ("zero3", 4, 1.0, 1.0, 3.0),
     ],
@@ -41,6 +41,8 @@ def test_the_formula(mode, world, weights, gradients, optimizer):
     [
         ("ddp", 4, "fp32", 0.0),
         ("zero1", 4, "fp32", 0.2),
+        ("zero1", 1, "fp32", 4.0),  # nothing to let go of before the flat copy is made
+        ("zero1", 4, "bf16", 0.1),
         ("zero2", 4, "fp32", 1.0),  # the flat gradients of the update
         ("zero2", 16, "fp32", 0.4),  # two buckets of the backward pass
         ("zero3", 2, "fp32", 2.0),
