@@ -160,9 +160,9 @@ def test_an_adapter_s_estimate_is_no_less_than_the_adapter(tmp_path):
 
 
 def test_only_methods_that_deepspeed_trains_lead_there(tmp_path):
-    refused = choose(SIZE, place(8, 9), tiny.settings(tmp_path, TUNING__METHOD="qlora"))
+    refused = choose(SIZE, place(8, 10), tiny.settings(tmp_path, TUNING__METHOD="qlora"))
     assert (refused.mode, list(refused.needs), refused.fits) == ("ddp", ["ddp"], False)
-    found = choose(SIZE, place(8, 9), tiny.settings(tmp_path, TUNING__METHOD="freeze"))
+    found = choose(SIZE, place(8, 10), tiny.settings(tmp_path, TUNING__METHOD="freeze"))
     assert (found.mode, found.fits) == ("zero3", True)
 
 
