@@ -57,7 +57,7 @@ unit: venv-dev
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target unit-node unit-workers
 
 unit-node:
-	@$(PYTEST) --quiet tests/unit --ignore tests/unit/workers
+	@$(PYTEST) --quiet --numprocesses 3 --dist worksteal tests/unit --ignore tests/unit/workers
 
 unit-workers:
 	@$(PYTEST) --quiet tests/unit/workers
