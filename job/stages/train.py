@@ -33,10 +33,10 @@ def train(context: RunContext, prepared: PreparedData) -> TrainResult | None:
 
     def tick() -> None:
         uploader.tick()
-        for record in tail.new():
+        # Those of earlier attempts come with the checkpoint: they say nothing of how far or how fast this one is.
+        for record in (each for each in tail.new() if each.get("attempt") == context.attempt.number):
             context.progress.update({**_plan(run_dir.plan), **record})
-            if record.get("attempt") == context.attempt.number:
-                context.stop.pace.learn(record)
+            context.stop.pace.learn(record)
 
     run_dir.plan.unlink(missing_ok=True)
     try:

@@ -95,20 +95,22 @@ def test_a_training_that_was_stopped_keeps_its_lead(context, program):
     assert context.stop.pace.lead_s > 100
 
 
-def test_the_progress_line_follows_the_metrics(context, monkeypatch):
-    shown = []
+def test_the_progress_line_follows_the_metrics_of_this_attempt(context, monkeypatch):
+    """A checkpoint brings those of the attempts before it."""
+    shown, number = [], context.attempt.number
     monkeypatch.setattr(type(context.progress), "update", lambda _, record: shown.append(record))
 
     def run(crew, name, tick, *, saves):
         run_dirs.write_json(context.run_dir.plan, {"num_steps": 20})
-        context.run_dir.metrics.write_text('{"step": 1}\n{"step": 2}\n{"st')
+        records = [{"step": 1, "attempt": number - 1}, {"step": 2, "attempt": number}, {"step": 3, "attempt": number}]
+        context.run_dir.metrics.write_text("".join(json.dumps(record) + "\n" for record in records) + '{"st')
         tick()
         RESULT.write(context.run_dir.root / "train.json")
 
     monkeypatch.setattr(stage.supervise, "run", run)
     run_dirs.write_json(context.run_dir.plan, {"num_steps": 5, "of": "an earlier attempt"})
     train(context, PREPARED)
-    assert shown == [{"num_steps": 20, "step": 1}, {"num_steps": 20, "step": 2}]
+    assert shown == [{"num_steps": 20, "step": step, "attempt": number} for step in (2, 3)]
 
 
 def test_a_tail_gives_whole_new_lines(tmp_path):
