@@ -6,6 +6,7 @@ under the script is tested beside this.
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,9 @@ from tests.support import house
 from tests.support.slurm_runs import Site
 
 PAGE = (house.ROOT / "docs/slurm.md").read_text(encoding="utf-8")
-COMMANDS = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+BLOCKS = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+COMMANDS = [block for block in BLOCKS if not block.startswith("job compare ")]
+"""All but the comparison: the jobs here train nothing, so there is nothing to compare; ``tests/integration/test_compare.py`` does it for real."""
 PAUSE = """
 until grep -qs 'attempt 0' finetune-[0-9]*.log || [ -z "$(squeue -h)" ]; do sleep 0.2; done
 """
@@ -28,6 +31,12 @@ until [ -e "$SLURM_SUBMIT_DIR/over" ]; do [ ! -e "$JOB_RUN__STOP_FILE" ] || exit
 """
 """What stands for the job: it lasts until it is asked to stop, or the page is at its end."""
 TABLES = PAGE + (house.ROOT / "slurm/README.md").read_text(encoding="utf-8")
+
+
+def test_the_comparison_asks_for_what_the_settings_publish():
+    (command,) = [shlex.split(block) for block in BLOCKS if block not in COMMANDS]
+    (output,) = re.findall(r"^JOB_OUTPUT__URI=(.*)$", PAGE, re.MULTILINE)
+    assert command == ["job", "compare", output, "--runs", "reviews-*", "--page", "sweep.html"]
 
 
 def test_the_settings_of_the_page_are_accepted():

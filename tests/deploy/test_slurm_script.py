@@ -77,7 +77,8 @@ def test_the_job_script_is_short():
 
 
 def test_shellcheck_has_nothing_to_say():
-    done = subprocess.run(["shellcheck", *house.ROOT.glob("slurm/*.sbatch")], capture_output=True, text=True, check=False)
+    shellcheck = Path(sys.executable).with_name("shellcheck")
+    done = subprocess.run([shellcheck, *house.ROOT.glob("slurm/*.sbatch")], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 

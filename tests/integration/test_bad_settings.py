@@ -67,7 +67,7 @@ SETTINGS: dict[str, tuple[dict[str, str | None], str]] = {
     "targets of commas": ({"JOB_TUNING__METHOD": "lora", "JOB_TUNING__LORA_TARGETS": ",,"}, "JOB_TUNING__LORA_TARGETS: .*at least 1"),
     "all linear and more": ({"JOB_TUNING__METHOD": "lora", "JOB_TUNING__LORA_TARGETS": f"all-linear,{CANARY}"}, "JOB_TUNING__LORA_TARGETS names all-linear beside others"),
     "biases of another kind": ({"JOB_TUNING__METHOD": "lora", "JOB_TUNING__LORA_BIAS": CANARY}, "JOB_TUNING__LORA_BIAS: .*'none', 'all' or 'lora_only'"),
-    "an adapter with ZeRO": ({"JOB_TUNING__METHOD": "lora", "JOB_PARALLEL__ENGINE": "deepspeed", "JOB_PARALLEL__ZERO_STAGE": "3"}, "JOB_PARALLEL__ENGINE=deepspeed trains all weights, and JOB_TUNING__METHOD=lora only some"),
+    "four bits with ZeRO": ({"JOB_TUNING__METHOD": "qlora", "JOB_PARALLEL__ENGINE": "deepspeed", "JOB_PARALLEL__ZERO_STAGE": "3"}, "JOB_PARALLEL__ENGINE=deepspeed does not take JOB_TUNING__METHOD=qlora"),
     "DoRA by a word": ({"JOB_TUNING__METHOD": "lora", "JOB_TUNING__LORA_DORA": CANARY}, "JOB_TUNING__LORA_DORA: .*valid boolean"),
     "four bits merged": ({"JOB_TUNING__METHOD": "qlora", "JOB_TUNING__PUBLISH": "both"}, "JOB_TUNING__PUBLISH=both needs JOB_TUNING__METHOD=lora"),
     "a repository of one part": ({"JOB_OUTPUT__HUB_REPO": CANARY}, "JOB_OUTPUT__HUB_REPO: a repository on the Hub is written org/name"),

@@ -45,7 +45,7 @@ CODES = {
 """The situations, and how the job may end in each; None where nobody is left who could say."""
 COMPLETES = ("complete", "stop", "time limit", "node lost", "out of memory", "fenced")
 """The situations that end, sooner or later, with a published model."""
-BY_HAND = "whoever starts it again"
+BY_HAND = "hand"
 NOBODY = ""
 
 
