@@ -119,9 +119,10 @@ def _timed(arguments: Sequence[str], stepped: Callable[[], bool] | None) -> tupl
     for line in process.stdout:
         lines.append(line)
         first = first or time.monotonic() - began
-        if stepped is None and line.startswith("first step"):
+        if stepped is None and "first step" in line:  # behind a progress bar, which ends no line
             step = time.monotonic() - began
     assert process.wait() == 0, "".join(lines)[-3000:]
+    assert step > 0, "no line says that a step was done"
     return first, step
 
 

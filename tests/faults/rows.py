@@ -94,15 +94,22 @@ def short_grace(subject: Subject, draw: random.Random, span_s: float) -> Outcome
     return Outcome(hit=not ended or code == 75, what=what, violations=said, lost_steps=max(0, trained - committed))
 
 
-def all_bad(subject: Subject, draw: random.Random, _: float) -> Outcome:
-    """Every commit is damaged: 78, at every start, and nothing is trained from scratch; mended, the run goes on."""
+def _gone_with_three_commits(subject: Subject) -> bool:
+    """Stop a run after its third commit and take its machine away, so that the copies in the store are the only ones; false when it ended before."""
     process = subject.start()
     if not wait_for_any(lambda: len(subject.committed_steps()) >= 3, process):
-        return Outcome(hit=False)
+        return False
     process.terminate()
     if wait(process) != 75:
-        return Outcome(hit=False)
+        return False
     shutil.rmtree(subject.folder / "here")
+    return True
+
+
+def all_bad(subject: Subject, draw: random.Random, _: float) -> Outcome:
+    """Every commit is damaged: 78, at every start, and nothing is trained from scratch; mended, the run goes on."""
+    if not _gone_with_three_commits(subject):
+        return Outcome(hit=False)
     kept, entries = {}, subject.entries()
     for folder in sorted({path.parent for path in subject.store.rglob("step-*/MANIFEST.json")}):
         path = draw.choice(sorted(path for path in folder.iterdir() if path.is_file()))
@@ -159,13 +166,8 @@ def frozen_and_woken(subject: Subject, draw: random.Random, span_s: float) -> Ou
 
 def damaged_checkpoint(subject: Subject, draw: random.Random, span_s: float) -> Outcome:
     """A file of the newest checkpoint is flipped, cut or deleted: the run continues from the one before."""
-    process = subject.start()
-    if not wait_for_any(lambda: len(subject.committed_steps()) >= 3, process):
+    if not _gone_with_three_commits(subject):
         return Outcome(hit=False)
-    process.terminate()
-    if wait(process) != 75:
-        return Outcome(hit=False)
-    shutil.rmtree(subject.folder / "here")  # another machine: the damaged copy is the only one
     newest = [entry for entry in subject.entries() if entry["kind"] == "committed"][-1]
     folder = (subject.store / newest["fields"]["manifest"]).parent
     path, harm = draw.choice(sorted(path for path in folder.iterdir() if path.is_file())), draw.choice(["flip", "cut", "delete"])

@@ -1,4 +1,4 @@
-"""The Hub stand-in and a client of it.
+"""The Hub stand-in, a client of it, and a browser.
 
 The client reads HF_ENDPOINT when it is imported, so it lives in a process of its own that is started with the right
 environment; results and errors come back from it as they are.
@@ -17,8 +17,19 @@ import pytest
 from job.errors import JobError
 from job.records import InputSource
 from job.storage.hub import HubOptions, HubRepo, download_snapshot
+from tests.support import chromium, parts
 from tests.support.hub_samples import MODEL, OPTIONS, TOKEN
 from tests.support.minihub import MiniHub
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[chromium.Chromium]:
+    program = chromium.find()
+    parts.need("Chromium", there=program is not None)
+    folder = tmp_path_factory.mktemp("chromium")
+    browser = chromium.Chromium(program, folder / "profile", folder / "log")
+    yield browser
+    browser.close()
 
 
 @pytest.fixture(scope="session")

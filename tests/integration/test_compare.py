@@ -8,7 +8,7 @@ import pytest
 
 from job.reporting.comparison import compare
 from job.reporting.comparison_page import render
-from tests.support import chromium, house, jobs, parts, sweeps, tiny
+from tests.support import house, jobs, sweeps, tiny
 
 SMALL = {
     "TRAIN__MAX_STEPS": "6",
@@ -55,16 +55,6 @@ def test_a_sweep_is_compared(tmp_path):
     assert "reviews-2: failed with 65 (data)" in done.stdout
     assert "no column 'body'" in done.stdout
     assert page.read_text().count('class="interval') == 2 * 3
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    program = chromium.find()
-    parts.need("Chromium", there=program is not None)
-    folder = tmp_path_factory.mktemp("chromium")
-    browser = chromium.Chromium(program, folder / "profile", folder / "log")
-    yield browser
-    browser.close()
 
 
 @pytest.mark.parametrize("width", [390, 1280])

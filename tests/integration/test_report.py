@@ -3,19 +3,9 @@
 import pytest
 
 from job.reporting import report
-from tests.support import bundles, chromium, parts
+from tests.support import bundles
 
 KINDS = ("single_label", "multi_label", "many_classes", "whole_matrix", "regression")
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    program = chromium.find()
-    parts.need("Chromium", there=program is not None)
-    folder = tmp_path_factory.mktemp("chromium")
-    browser = chromium.Chromium(program, folder / "profile", folder / "log")
-    yield browser
-    browser.close()
 
 
 @pytest.fixture
