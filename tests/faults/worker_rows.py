@@ -29,4 +29,4 @@ def crash_loop(subject: Subject, draw: random.Random, _: float) -> Outcome:
     codes = [wait(subject.start(fault=f"worker:crash:{step}")) for _ in range(4)]
     said = [] if codes == [70, 70, 70, 93] else [f"codes {codes}"]
     subject.changes = {**subject.changes, "LIMITS__MAX_FRUITLESS_ATTEMPTS": "0"}
-    return Outcome(hit=True, what=f"crash at step {step}: {codes}", violations=said)
+    return Outcome(hit=True, what=f"crash at step {step}: {codes}", violations=said, done=True)  # a run has only one such end
