@@ -7,6 +7,7 @@ training, drawn with the run's seed as training drew it.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import shutil
 from collections.abc import Mapping
@@ -84,12 +85,7 @@ def main(run_dir: RunDir, settings: Settings) -> None:
     """Score ``model/`` and write ``evaluation/``."""
     engine = Engine.open(settings)
     subject = open_subject(run_dir, settings)
-
-    def start() -> torch.nn.Module:
-        torch.manual_seed(settings.run.seed)
-        found: torch.nn.Module = method.start_model(run_dir, settings, subject.task)
-        return found
-
+    start = functools.partial(method.start_model, run_dir, settings, subject.task)
     beat = Heartbeat(run_dir, "evaluate", engine.rank).beat
     subject = dataclasses.replace(subject, dataset=subject.task.enrich(subject.dataset, start, engine, beat))
     scorer = Scorer(engine, subject)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from datasets import Dataset, load_from_disk
 from safetensors.torch import load_file
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
@@ -103,7 +102,7 @@ def build(run_dir: RunDir, settings: Settings, engine: Engine) -> Trainee:
     tokenizer = AutoTokenizer.from_pretrained(run_dir.prepared / "tokenizer", trust_remote_code=False, local_files_only=True)
     task = make_task(settings, prepared, tokenizer)
     best = best_metric(settings.eval, task)
-    start = start_model(run_dir, settings, task)
+    start = method.start_model(run_dir, settings, task)
     beat = Heartbeat(run_dir, "train", engine.rank).beat
     # Before anything is put on the start model: what the evaluation makes anew is this one, to the bit.
     splits = {
@@ -118,13 +117,6 @@ def build(run_dir: RunDir, settings: Settings, engine: Engine) -> Trainee:
     parts = Parts(wrapped, optimizer, functools.partial(learning_rate, settings.train, num_steps), task, feed)
     checkpointer = Checkpointer(run_dir, engine.tensors(model, optimizer), engine, best)
     return Trainee(model, tokenizer, parts, restore(run_dir, checkpointer, engine), checkpointer, num_steps, best, splits["eval"])
-
-
-def start_model(run_dir: RunDir, settings: Settings, task: Task) -> PreTrainedModel:
-    """The model before training, what is new in it drawn from the run's seed: the same every time."""
-    torch.manual_seed(settings.run.seed)
-    model: PreTrainedModel = method.start_model(run_dir, settings, task)
-    return model
 
 
 def make_feed(dataset: Dataset, settings: Settings, task: Task, engine: Engine) -> Feed:
@@ -213,7 +205,7 @@ def publishable(run_dir: RunDir, engine: Engine, settings: Settings, trainee: Tr
     model, tensors = trainee.model, None
     if weights is not None and trained.is_partial(model):
         # What is frozen is the start model's own, and not what the engine may have made of it (16 bits).
-        model = method.choose_trained(start_model(run_dir, settings, trainee.parts.task), settings)
+        model = method.choose_trained(method.start_model(run_dir, settings, trainee.parts.task), settings)
         trained.load(model, weights)
     elif weights is not None:
         tensors = load_file(weights)  # mapped: pages of it are read as they are written to the published one

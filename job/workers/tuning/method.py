@@ -36,9 +36,12 @@ class Loads(Protocol):
 def start_model(run_dir: RunDir, settings: Settings, task: Loads) -> Any:
     """The model before training: that of ``inputs/model``, with the adapter of ``inputs/adapter`` where there is one.
 
+    What is new in it is drawn from the run's seed: it is the same every time.
+
     Raises:
         SettingsError: when the folders' content cannot be used.
     """
+    torch.manual_seed(settings.run.seed)
     model: Any = task.load_model(str(run_dir.input_model), from_config=settings.model.from_config)
     if settings.tuning.method == "qlora":
         _quantize(model, settings)
