@@ -97,14 +97,16 @@ def _led_over(interface: str) -> dict[str, str]:
 
 
 def _flight_recorder(run_dir: Path, topology: Topology) -> dict[str, str]:
-    """NCCL's last collectives on each rank are kept, and written beside the logs when one of them times out; the environment is stronger.
+    """Each rank's last collectives are kept, for `job.workers.collective_trace`; the environment is stronger.
 
-    The names are those that torch reads; `torchfrtrace` reads the files.
+    NCCL also writes them beside the logs when one of them times out.  The names are those that torch reads; `torchfrtrace` reads
+    the files.
     """
+    kept = {"TORCH_FR_BUFFER_SIZE": "2000"}
     if topology.device != "cuda":
-        return {}
+        return kept
     trace = RunDir(run_dir).log("nccl").with_name("nccl-trace-rank-")
-    return {"TORCH_FR_BUFFER_SIZE": "2000", "TORCH_NCCL_DUMP_ON_TIMEOUT": "1", "TORCH_FR_DUMP_TEMP_FILE": str(trace)}
+    return kept | {"TORCH_NCCL_DUMP_ON_TIMEOUT": "1", "TORCH_FR_DUMP_TEMP_FILE": str(trace)}
 
 
 def free_port() -> int:

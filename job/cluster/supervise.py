@@ -116,9 +116,9 @@ class _Watch:
             if self.watchdog.stalled():
                 self.watchdog.dump_stacks()
                 raise StalledError(
-                    f"No worker of `{self.program}` made progress for {self.crew.stall_timeout_s:.0f} s; their stacks are in "
-                    f"{self.crew.run_dir.log(self.program)}.",
-                    "Look at the stacks; raise JOB_LIMITS__STALL_TIMEOUT_S when a single step may take that long.",
+                    f"No worker of `{self.program}` made progress for {self.crew.stall_timeout_s:.0f} s; their stacks and last "
+                    f"collectives are in {self.crew.run_dir.log(self.program)}.",
+                    "Look for the rank that stands elsewhere than the others; raise JOB_LIMITS__STALL_TIMEOUT_S when a single step may take that long.",
                 )
             if self._others_failed():
                 return True

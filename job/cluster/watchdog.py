@@ -1,4 +1,4 @@
-"""Notices when no worker makes progress, and has the workers print their stacks."""
+"""Notices when no worker makes progress, and has the workers print their stacks and last collectives."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from pathlib import Path
 from job.cluster.launch import workers_of
 from job.run_dir import RunDir
 
+DUMP_SIGNALS = (signal.SIGUSR1, signal.SIGRTMIN)
+"""For the stacks, and for the last collectives: `job.workers.program` and `job.workers.collective_trace` answer them."""
 DUMP_WAIT_S = 1.0
 
 
@@ -34,11 +36,12 @@ class Watchdog:
         return time.time() - max(newest, self._started) > self._timeout_s
 
     def dump_stacks(self) -> None:
-        """Ask every worker for its stacks, which land in the program's log."""
+        """Ask every worker for its stacks and last collectives, which land in the program's log."""
         for pid in workers_of(self._root):
             if not _is_launcher(pid):
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGUSR1)
+                    for asked in DUMP_SIGNALS:
+                        os.kill(pid, asked)
         time.sleep(DUMP_WAIT_S)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from job.stages.context import RunContext, digest
 from job.storage import hub, snapshot, transfer, uri
 from job.storage.options import StoreOptions
 from job.storage.resume import ResumePoint
+
+logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "eval", "test")
 
@@ -64,6 +67,8 @@ def _checkpoint(context: RunContext) -> ResumePoint | None:
     shutil.rmtree(context.run_dir.checkpoints, ignore_errors=True)
     expected = {"settings_fingerprint": resolved.fingerprint(context.settings)}
     found = context.attempt.find_resume(context.run_dir.input_checkpoint, expected)
+    if found is not None:
+        logger.info("continues from the checkpoint of step %d", found.step, extra={"resumed_step": found.step})
     if found is None and context.run_dir.input_checkpoint.is_dir():
         shutil.rmtree(context.run_dir.input_checkpoint)  # of another store, or of a run that was removed from this one
     return found

@@ -21,6 +21,7 @@ from job.reporting import logs
 from job.run_dir import RunDir
 from job.settings import resolved
 from job.settings.root import Settings
+from job.workers import collective_trace
 
 logger = logging.getLogger(__name__)
 IGNORED_SIGNALS = (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT)
@@ -93,6 +94,7 @@ def _set_signals() -> None:
     # The launcher starts its workers with these blocked, until they are ignored.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)
     faulthandler.register(DUMP_SIGNAL, all_threads=True)
+    collective_trace.log_when_asked()
 
 
 class Heartbeat:

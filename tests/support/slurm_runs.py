@@ -92,5 +92,5 @@ class Site:
         return (jobs.published(self.folder / "store", name) / "model.safetensors").read_bytes()
 
     def continued_at(self, log: str) -> set[int]:
-        """The steps at which attempts began to train, the first one aside, by the run's log."""
-        return {int(step) for step in re.findall(r'"start_step": (\d+)', (self.folder / log).read_text())} - {0}
+        """The steps whose checkpoints attempts continued from, by the run's log."""
+        return {int(step) for step in re.findall(r'"resumed_step": (\d+)', (self.folder / log).read_text())}

@@ -34,11 +34,11 @@ The stack is in the log above the last line; a worker's own log is in the run di
   `JOB_TRAIN__MICRO_BATCH_TOKENS` or `JOB_TRAIN__DATA_WORKERS`, or give the job more. `/dev/shm` counts as memory of a pod.
 - *Bus error*: `/dev/shm` is too small: `--shm-size` for Docker; on Kubernetes its volume is 8 GiB.""",
     71: """\
-No worker made progress within `JOB_LIMITS__STALL_TIMEOUT_S`; the stacks of all of them are in the worker's log. All waiting in a
-collective: one of them is missing or slow, look for the one whose stack is different. In reading: a network disk. A first step that
-compiles or a very large evaluation may need a higher limit. On GPUs NCCL keeps each rank's last collectives, and writes them to
-`logs/nccl-trace-rank-*` of the run directory when a collective itself times out (a minute after the watchdog's limit, so raise that
-one to see them); `torchfrtrace` compares the ranks.""",
+No worker made progress within `JOB_LIMITS__STALL_TIMEOUT_S`; the stacks of all of them, and each rank's last collectives with their
+numbers, are in the worker's log. Most stand in a collective that is *not finished*: the rank that began fewer, or says nothing because its
+process is frozen, is the one to look at. In reading: a network disk. A first step that compiles or a very large evaluation may need a
+higher limit. On GPUs NCCL also writes its own record to `logs/nccl-trace-rank-*` of the run directory when a collective itself times out
+(a minute after the watchdog's limit, so raise that one to see it); `torchfrtrace` compares the ranks.""",
     74: """\
 The disk of `JOB_RUN__DIR` is full, read-only or broken. It holds inputs, prepared data, and two checkpoints (each about three times the
 size of the weights in fp32). In a container only `/work`, `/tmp` and `/dev/shm` are writable. On Kubernetes the volume's size is

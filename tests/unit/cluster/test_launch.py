@@ -68,12 +68,12 @@ def test_the_port_that_all_nodes_were_told_is_taken_and_the_users_interface_stay
     assert plan.environ["GLOO_SOCKET_IFNAME"] == "theirs"
 
 
-def test_what_nccl_records_is_the_users_choice_first_and_nothing_on_a_cpu():
+def test_what_is_recorded_of_collectives_is_the_users_choice_first_and_nccls_own_files_are_for_gpus():
     given = {"TORCH_FR_BUFFER_SIZE": "0"}
     plan = launch.plan("train", Path("/work/r"), Topology(1, 0, 2, 1, "cuda"), given, Rendezvous("", 4711))
     assert plan.environ["TORCH_FR_BUFFER_SIZE"] == "0"
     plan = launch.plan("train", Path("/work/r"), Topology(1, 0, 2, 1, "cpu"), {}, Rendezvous("", 4711))
-    assert not [name for name in plan.environ if name.startswith("TORCH_")]
+    assert [name for name in plan.environ if name.startswith("TORCH_")] == ["TORCH_FR_BUFFER_SIZE"]
 
 
 def test_workers_get_no_credentials_and_no_settings():

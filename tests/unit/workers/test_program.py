@@ -11,6 +11,7 @@ import pytest
 from job.errors import DataError, StopRequested
 from job.run_dir import RunDir
 from job.workers import program
+from job.workers.collective_trace import TRACE_SIGNAL
 from job.workers.program import Heartbeat, run_program
 from tests.support import tiny
 
@@ -165,3 +166,12 @@ def test_memory_that_nobody_could_do_without_is_no_bug(run_dir, start):
 
     assert end(start(body)) == 93
     assert "JOB_TRAIN__MICRO_BATCH_TOKENS" in outcome(run_dir)["hint"]
+
+
+def test_asked_for_its_last_collectives_it_goes_on(start, run_dir):
+    up = run_dir.root / "up"
+    pid = start(lambda *_: (up.touch(), time.sleep(60)))
+    until(up.exists)
+    os.kill(pid, TRACE_SIGNAL)
+    time.sleep(0.2)
+    assert os.waitpid(pid, os.WNOHANG) == (0, 0)
