@@ -63,13 +63,9 @@ def work(options: argparse.Namespace) -> None:
 
     settings = root.load({name: value for name, value in os.environ.items() if name.startswith("JOB_")})
     run_dir, engine = RunDir(options.worker), Engine.open(settings)
-    ours = ours_by_block(run_dir, settings, engine, train.build(run_dir, settings, engine))
+    ours = train.build(run_dir, settings, engine)
     bare = bare_by_block(engine, train.build(run_dir, settings, engine))
-    seconds: dict[str, list[float]] = {"ours": [], "bare": []}
-    for block in range(options.blocks + 1):
-        turns = [("ours", ours), ("bare", bare)]
-        for name, run in turns if block % 2 else reversed(turns):
-            seconds[name].append(run(block * options.steps, (block + 1) * options.steps))
+    seconds = in_turns(settings, engine, ours, bare, options)
     if engine.is_main:
         per_step = {f"{name}_s": sum(values[1:]) / (options.blocks * options.steps) for name, values in seconds.items()}
         child.result({**per_step, "by_block": seconds})
@@ -100,30 +96,45 @@ def bare_by_block(engine: Any, trainee: Any) -> Callable[[int, int], float]:
     return run
 
 
-def ours_by_block(run_dir: Any, settings: Any, engine: Any, trainee: Any) -> Callable[[int, int], float]:
-    """The same by the job's own loop and boundary; evaluation and checkpoints, which are no part of a step, are left out."""
+def in_turns(settings: Any, engine: Any, trainee: Any, bare: Callable[[int, int], float], options: Any) -> dict[str, list[float]]:
+    """CPU seconds of each block of both loops.
+
+    The job's own loop runs once from the first step to the last, as in any run, so that what belongs to the first step of a run (the
+    proof of engagement, a fingerprint of all weights) is paid once, in the block that is not counted.  Between two of its blocks the
+    bare loop has its turn.  Evaluation and checkpoints, which are no part of a step, are left out.
+    """
     from job.reporting.sinks import MetricsFile
+    from job.run_dir import RunDir
     from job.workers.boundary import Boundary, StopFile, Work
     from job.workers.loop import Loop
     from job.workers.program import Heartbeat
 
-    metrics, state = MetricsFile(run_dir.metrics), trainee.state
+    seconds: dict[str, list[float]] = {"ours": [], "bare": []}
+    began = 0.0
+
+    class Turns(Boundary):
+        def cross(self, state: Any) -> None:
+            nonlocal began
+            if state.step % options.steps == 0:
+                if state.step:
+                    seconds["ours"].append(time.process_time() - began)
+                seconds["bare"].append(bare(state.step, state.step + options.steps))
+                engine.barrier()
+                began = time.process_time()
+            super().cross(state)
+
+    run_dir, state = RunDir(options.worker), trainee.state
+    metrics = MetricsFile(run_dir.metrics)
     work = Work(lambda _: True, lambda _: None, trainee.parts.feed.schedule.steps_per_epoch)
-    boundary = Boundary(engine, settings, StopFile(engine, run_dir), work, Heartbeat(run_dir, "train", engine.rank).beat)
-    loop = Loop(engine, settings, trainee.parts, state)
+    boundary = Turns(engine, settings, StopFile(engine, run_dir), work, Heartbeat(run_dir, "train", engine.rank).beat)
 
     def record(values: dict[str, Any]) -> None:
         if engine.is_main:
             metrics.append({"step": state.step, **values})
 
-    def run(first: int, end: int) -> float:
-        state.step, state.done = first, False
-        engine.barrier()
-        began = time.process_time()
-        loop.run(end, boundary, record)
-        return time.process_time() - began
-
-    return run
+    Loop(engine, settings, trainee.parts, state).run((options.blocks + 1) * options.steps, boundary, record)
+    seconds["ours"].append(time.process_time() - began)
+    return seconds
 
 
 def table(rows: dict[int, list[dict[str, Any]]], options: argparse.Namespace) -> str:
