@@ -30,6 +30,11 @@ NUM_EACH = 1000
 METHODS = {
     "LoRA, rank 8, all linear layers": {"TUNING__METHOD": "lora", "TRAIN__LEARNING_RATE": "5e-4"},
     "frozen, the head alone": {"TUNING__METHOD": "freeze", "TRAIN__LEARNING_RATE": "5e-3"},
+    "frozen, the head alone, features kept": {
+        "TUNING__METHOD": "freeze",
+        "TUNING__CACHE_FEATURES": "true",
+        "TRAIN__LEARNING_RATE": "5e-3",
+    },
     "frozen but the last 2 layers": {
         "TUNING__METHOD": "freeze",
         "TUNING__TRAIN_LAST_LAYERS": "2",

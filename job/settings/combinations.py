@@ -24,6 +24,7 @@ TRIED_TASKS = (
     "seq2seq",
 )
 """Tasks that are tried with every method and engine."""
+FEATURE_TASKS = ("text-classification", "token-classification")
 METHODS = ("full", "freeze", "lora", "qlora")
 ENGINES = {"single": "one process", "ddp": "DDP", "zero1": "ZeRO-1", "zero2": "ZeRO-2", "zero3": "ZeRO-3"}
 """Engines by the job's name, and what people call them."""
@@ -55,9 +56,31 @@ def refusal(task: str, method: str, engine: str) -> str:
     return ""
 
 
+def features_refusal(task: str, engine: str) -> str:
+    """Why ``JOB_TUNING__CACHE_FEATURES`` does not go with a task or an engine; empty where it does."""
+    if task not in FEATURE_TASKS:
+        return (
+            f"JOB_TUNING__CACHE_FEATURES is for JOB_TASK={' and '.join(FEATURE_TASKS)}, which ask the model the same of an example in every "
+            f"epoch, and JOB_TASK is {task}. Leave it out."
+        )
+    if engine in _DEEPSPEED:
+        return (
+            "JOB_PARALLEL__ENGINE=deepspeed does not take JOB_TUNING__CACHE_FEATURES: a head is trained that any process has room for. "
+            "Use JOB_PARALLEL__ENGINE=auto, single or ddp."
+        )
+    return ""
+
+
+def refusals(settings: Settings, engine: str) -> list[str]:
+    """What these settings and an engine are refused for, as sentences."""
+    found = [refusal(settings.task, settings.tuning.method, engine)]
+    if settings.tuning.cache_features:
+        found.append(features_refusal(settings.task, engine))
+    return [each for each in found if each]
+
+
 def problems(settings: Settings) -> list[str]:
-    """The refusal of what the settings ask for, if there is one; ``auto`` asks for no engine, and takes none that is refused."""
+    """The refusals of what the settings ask for; ``auto`` asks for no engine, and takes none that is refused."""
     stage = settings.parallel.zero_stage or DEFAULT_STAGE
     asked = {"auto": "single", "deepspeed": f"zero{stage}"}.get(settings.parallel.engine, settings.parallel.engine)
-    found = refusal(settings.task, settings.tuning.method, asked)
-    return [found] if found else []
+    return refusals(settings, asked)

@@ -15,6 +15,7 @@ _FREEZE = ("freeze",)
 _ADAPTERS = ("lora", "qlora")
 _BELONGS_TO = {
     "train_last_layers": _FREEZE,
+    "cache_features": _FREEZE,
     "lora_rank": _ADAPTERS,
     "lora_alpha": _ADAPTERS,
     "lora_dropout": _ADAPTERS,
@@ -36,6 +37,9 @@ class TuningSettings(Group):
 
     train_last_layers: int | None = Field(default=None, ge=0)
     """For `freeze`: how many of the model's last layers are trained beside the head, with what stands behind them. Embeddings stay frozen. Default: 0, the head alone."""
+
+    cache_features: bool | None = None
+    """For `freeze` with the head alone: what the frozen body makes of each example is computed once, without dropout in it, and kept on disk; steps train the head on that. Needs room for tokens x hidden size x 4 bytes. Default: no."""
 
     lora_rank: int | None = Field(default=None, ge=1, le=4096)
     """For `lora`: rank of the two matrices beside each target. Default: 8, or that of the adapter in `JOB_MODEL__URI`."""
@@ -83,6 +87,11 @@ class TuningSettings(Group):
         ]
         if self.lora_targets is not None and ALL_LINEAR in self.lora_targets and len(self.lora_targets) > 1:
             problems.append(f"JOB_TUNING__LORA_TARGETS names {ALL_LINEAR} beside others: give it alone, or names only")
+        if self.cache_features and self.train_last_layers:
+            problems.append(
+                "JOB_TUNING__CACHE_FEATURES keeps what a body makes that never changes, and JOB_TUNING__TRAIN_LAST_LAYERS trains a part of it: "
+                "leave one of the two out"
+            )
         if self.method == "qlora" and self.publish in ("merged", "both"):
             problems.append(
                 f"JOB_TUNING__PUBLISH={self.publish} needs JOB_TUNING__METHOD=lora: an adapter trained on a base in 4 bits gives "

@@ -28,7 +28,7 @@ from safetensors import safe_open
 
 from job.cluster import topology
 from job.run_dir import RunDir
-from job.settings.combinations import refusal
+from job.settings.combinations import refusals
 from job.settings.root import Settings
 from job.settings.tuning import DEFAULT_RANK, TuningSettings
 from job.workers.engine.zero_config import BUCKET_ELEMENTS, LIVE_ELEMENTS
@@ -179,7 +179,7 @@ def _candidates(settings: Settings, place: Place) -> list[str]:
         return [parallel.engine]
     if place.world_size == 1:
         return ["single"]
-    return [mode for mode in MODES[1:] if not refusal(settings.task, settings.tuning.method, mode)]
+    return [mode for mode in MODES[1:] if not refusals(settings, mode)]
 
 
 def _sentence(needs: dict[str, dict[str, int]], mode: str, place: Place, *, fits: bool) -> str:

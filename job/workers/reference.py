@@ -16,13 +16,13 @@ import numpy as np
 import torch
 
 from job import run_dir as run_dirs
+from job.workers.content import digest_of_model
 from job.workers.tasks.base import Task
 
 if TYPE_CHECKING:
     from job.workers.engine import Engine
 
 COLUMNS = ("reference_chosen", "reference_rejected")
-_HASHED_BYTES = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -85,11 +85,7 @@ def _path(dataset: Any, model: torch.nn.Module, engine: Engine) -> Path | None:
         for chunk in dataset.data.column(name).chunks:
             together.update(np.ascontiguousarray(chunk.flatten().to_numpy()).data)
             together.update(np.ascontiguousarray(chunk.value_lengths().to_numpy()).data)
-    for name, tensor in model.state_dict().items():
-        together.update(name.encode())
-        flat = tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
-        for first in range(0, len(flat), _HASHED_BYTES):
-            together.update(flat[first : first + _HASHED_BYTES].data)
+    together.update(digest_of_model(model))
     folder = Path(dataset.cache_files[0]["filename"]).parent
     return folder.with_name(f"{folder.name}-reference-{together.hexdigest()[:32]}.json")
 

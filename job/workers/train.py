@@ -29,6 +29,7 @@ from job.workers.boundary import Boundary, StopFile, Work
 from job.workers.checkpoint import Checkpointer, preload
 from job.workers.engine import Engine
 from job.workers.engine.group import choose_device, choose_precision
+from job.workers.features import FeaturePass, remember
 from job.workers.feed import Feed, Place
 from job.workers.fit import Choice
 from job.workers.loop import Loop, Parts
@@ -114,6 +115,9 @@ def build(run_dir: RunDir, settings: Settings, engine: Engine) -> Trainee:
     num_steps = total_steps(settings.train, feed.schedule.steps_per_epoch)
     preload(run_dir, model)
     wrapped, optimizer = engine.prepare(model, make_optimizer(model, settings.train))
+    if settings.tuning.cache_features:
+        limits = settings.eval.micro_batch_tokens, settings.limits.min_free_bytes
+        remember(model, list(splits.values()), FeaturePass(run_dir, task, engine, *limits, beat))
     parts = Parts(wrapped, optimizer, functools.partial(learning_rate, settings.train, num_steps), task, feed)
     checkpointer = Checkpointer(run_dir, engine.tensors(model, optimizer), engine, best)
     return Trainee(model, tokenizer, parts, restore(run_dir, checkpointer, engine), checkpointer, num_steps, best, splits["eval"])

@@ -11,7 +11,7 @@ from datasets import load_from_disk
 from safetensors.torch import load_file
 
 from job.settings import resolved
-from job.workers import evaluate
+from job.workers import evaluate, train
 from tests.support import tiny
 
 SAVED, LAST = 5, 9
@@ -20,10 +20,18 @@ METHODS = {
     "merged": {"TUNING__METHOD": "lora", "TUNING__PUBLISH": "both", "TUNING__LORA_DORA": "true", "TUNING__LORA_RSLORA": "true"},
     "freeze": {"TUNING__METHOD": "freeze", "TUNING__TRAIN_LAST_LAYERS": "1"},
     "head": {"TUNING__METHOD": "freeze"},
+    "cached": {"TUNING__METHOD": "freeze", "TUNING__CACHE_FEATURES": "true"},
 }
+HEAD_ALONE = ("head", "cached")
 ADAPTER = {"adapter_config.json", "adapter_base.json", "adapter_model.safetensors", "tokenizer.json", "tokenizer_config.json"}
 WHOLE = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
-HOLDS = {"lora": ADAPTER, "merged": WHOLE | {f"adapter/{name}" for name in ADAPTER}, "freeze": WHOLE, "head": WHOLE}
+HOLDS = {
+    "lora": ADAPTER,
+    "merged": WHOLE | {f"adapter/{name}" for name in ADAPTER},
+    "freeze": WHOLE,
+    "head": WHOLE,
+    "cached": WHOLE,
+}
 
 
 def prepared(folder, name, method):
@@ -69,11 +77,11 @@ def test_a_checkpoint_holds_what_is_trained_and_the_rest_stays_as_it_came(traine
     assert sum(tensor.numel() for tensor in tensors.values()) == record["num_trained_parameters"] < record["num_parameters"]
     moments = load_file(run_dir.checkpoint(LAST) / "optimizer.safetensors")
     assert {name.rpartition("/")[0] for name in moments} == tensors.keys()
-    if method in ("freeze", "head"):
+    if method in ("freeze", *HEAD_ALONE):
         start, end = (load_file(folder / "model.safetensors") for folder in (run_dir.input_model, run_dir.model))
         same = {name for name in end if name in start and torch.equal(start[name], end[name])}
         layer = "distilbert.transformer.layer.1."
-        frozen = {name for name in end if name in start and (method == "head" or not name.startswith(layer))}
+        frozen = {name for name in end if name in start and (method in HEAD_ALONE or not name.startswith(layer))}
         assert same == frozen
 
 
@@ -124,3 +132,19 @@ def test_the_published_weights_are_the_best_ones(trained):
             published = load_file(run_dir.model / "adapter_model.safetensors")
             name = "base_model.model.classifier.weight"
             assert torch.equal(published[name], best["base_model.model.classifier.modules_to_save.default.weight"])
+
+
+def test_cached_features_make_the_updates_of_a_body_without_dropout(tmp_path):
+    """Beside the same run without them, from a start model whose dropout is none: rounding alone sets them apart."""
+    tiny.write_model(tmp_path / "model", dropout=0.0, attention_dropout=0.0, seq_classif_dropout=0.0)
+    found = []
+    for method in HEAD_ALONE:
+        run_dir = prepared(tmp_path, method, method)
+        start = load_file(run_dir.input_model / "model.safetensors")
+        train.main(run_dir, resolved.read(run_dir.settings))
+        found.append(load_file(run_dir.checkpoint(LAST) / "model.safetensors"))
+        assert found[-1].keys().isdisjoint(start)
+    asked, kept = found
+    assert asked.keys() == kept.keys()
+    assert max(float((asked[name] - kept[name]).abs().max()) for name in asked) < 1e-6
+    assert any(float(value.abs().max()) > 1e-3 for value in kept.values())

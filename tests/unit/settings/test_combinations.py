@@ -43,3 +43,13 @@ def test_no_4_bit_weights_in_deepspeed_s_parts():
 def test_a_task_that_was_not_tried_is_trained_whole_and_by_replicas_only(method, engine):
     assert "JOB_TASK=new is tried with" in combinations.refusal("new", method, engine)
     assert combinations.refusal("new", "full", "single") == combinations.refusal("new", "full", "ddp") == ""
+
+
+def test_features_are_kept_for_tasks_that_ask_the_same_each_time_and_where_every_process_has_the_model():
+    given = {"TUNING__METHOD": "freeze", "TUNING__CACHE_FEATURES": "true"}
+    assert "JOB_TUNING__CACHE_FEATURES is for JOB_TASK=text-classification and token-classification" in refusal(
+        TASK="masked-lm", **given
+    )
+    assert "does not take JOB_TUNING__CACHE_FEATURES" in refusal(PARALLEL__ENGINE="deepspeed", **given)
+    settings = load(PARALLEL__ENGINE="auto", **given)
+    assert [engine for engine in combinations.ENGINES if not combinations.refusals(settings, engine)] == ["single", "ddp"]
