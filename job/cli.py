@@ -66,6 +66,9 @@ def _parser() -> _Parser:
     compare.add_argument("--runs", default="*", metavar="PATTERN", help="names of the runs, such as 'reviews-*'")
     compare.add_argument("--page", type=Path, metavar="FILE", help="write the comparison as an HTML page, too")
     compare.set_defaults(command=_compare)
+    _add_suggest(
+        commands.add_parser("suggest", help="the next variants of a sweep, chosen by an Optuna study from what others scored")
+    )
     verify = commands.add_parser("verify", help="what of a run is committed, what is whole, what is orphaned")
     verify.add_argument("uri", help="what JOB_OUTPUT__URI says, or that with a run's name behind it")
     verify.add_argument("--sizes-only", action="store_true", help="compare names and sizes, do not read the files")
@@ -81,6 +84,16 @@ def _parser() -> _Parser:
     )
     settings.set_defaults(command=_settings)
     return parser
+
+
+def _add_suggest(suggest: argparse.ArgumentParser) -> None:
+    suggest.add_argument("--settings", type=Path, required=True, metavar="FILE", help="lines NAME=value that all variants share")
+    suggest.add_argument("--space", type=Path, required=True, metavar="FILE", help="YAML: variables with ranges or choices")
+    suggest.add_argument("--study", type=Path, required=True, metavar="FILE", help="Optuna's journal; made by the first call")
+    suggest.add_argument("--count", type=int, default=4, metavar="N", help="how many variants")
+    suggest.add_argument("--minimize", action="store_true", help="less of the main metric is better")
+    suggest.add_argument("--output", type=Path, metavar="FILE", help="the variants file, written anew; default: standard output")
+    suggest.set_defaults(command=_suggest)
 
 
 def _add_submit(submit: argparse.ArgumentParser) -> None:
@@ -159,6 +172,20 @@ def _compare(arguments: argparse.Namespace, _: Mapping[str, str]) -> int:
     text, code = compare.show(arguments.uri, arguments.runs, arguments.page)
     print(text)
     return code
+
+
+def _suggest(arguments: argparse.Namespace, _: Mapping[str, str]) -> int:
+    from job.inspection import suggest
+    from job.submit import request
+
+    wish = suggest.Wish(arguments.space, arguments.study, arguments.count, arguments.minimize)
+    lines, said = suggest.suggest(request.shared_settings(arguments.settings), wish)
+    if arguments.output is None:
+        print(lines, end="")
+    else:
+        arguments.output.write_text(lines, encoding="utf-8")
+    print(said, file=sys.stderr)
+    return COMPLETE
 
 
 def _verify(arguments: argparse.Namespace, _: Mapping[str, str]) -> int:

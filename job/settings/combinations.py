@@ -19,6 +19,7 @@ TRIED_TASKS = (
     "causal-lm",
     "sft",
     "dpo",
+    "kto",
     "reward",
     "embedding",
     "seq2seq",

@@ -52,7 +52,7 @@ class DataSettings(Group):
     """Words before every text, such as `summarize:`, with a space between (task `seq2seq`). Whoever uses the model has to write them too."""
 
     label_column: NonEmpty = "label"
-    """Column that holds the label: a name, a number, or a list (or delimited text) of names for several labels."""
+    """Column that holds the label: a name, a number, or a list (or delimited text) of names for several labels; for `kto` true or false."""
 
     messages_column: NonEmpty = "messages"
     """Column that holds a conversation: a list of objects with `role` and `content`."""

@@ -42,7 +42,7 @@ FILE_SUFFIX = "_FILE"
 NOT_SETTINGS = frozenset({CONFIG_VARIABLE, "JOB_COMPLETION_INDEX", "JOB_SETTINGS_FILE"})
 """Names that begin like a setting and are none: ours for the YAML file, Kubernetes' for the pod's index, slurm/job.sbatch's environment file."""
 
-Task = Literal["text-classification", "token-classification", "masked-lm", "causal-lm", "sft", "dpo", "reward", "embedding", "seq2seq"]  # fmt: skip
+Task = Literal["text-classification", "token-classification", "masked-lm", "causal-lm", "sft", "dpo", "kto", "reward", "embedding", "seq2seq"]  # fmt: skip
 
 
 class Settings(BaseSettings):

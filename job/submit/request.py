@@ -76,6 +76,20 @@ def read(path: Path) -> Request:
     return Request(path.resolve(), variables, chosen, runs)
 
 
+def shared_settings(path: Path) -> dict[str, str]:
+    """The job's variables of a settings file, without those of a sweep and of schedulers; not checked yet.
+
+    Raises:
+        SettingsError: when the file cannot be read, or a line is not ``NAME=value``.
+    """
+    variables, problems = parse(_text(path, "the settings file"))
+    if problems:
+        raise SettingsError(
+            f"The settings file cannot be read: {' '.join(problems)}", "docs/submit.md says what each line may hold."
+        )
+    return {name: value for name, value in variables.items() if not name.startswith((*OTHERS, OF_A_VARIANT))}
+
+
 def _load(environments: Sequence[Mapping[str, str]]) -> tuple[tuple[Settings, ...], list[str]]:
     """The settings of every run, and each thing that is wrong once."""
     runs: list[Settings] = []

@@ -120,7 +120,7 @@ class PairEncoder:
         """Both answers with their prompt, the prompt's own turns of the assistant taken out of the targets."""
         chosen, rejected, turns_before = parse_pair(row, row["id"])
         one, other = (self._exchanges.render(exchange, row["id"]) for exchange in (chosen, rejected))
-        return _without_turns(one, turns_before), _without_turns(other, turns_before)
+        return without_turns(one, turns_before), without_turns(other, turns_before)
 
     def _encode(self, rows: Sequence[Mapping[str, Any]]) -> Encoded:
         records, examples, tokens_in, nothing = [], [], [], []
@@ -154,7 +154,7 @@ class PairEncoder:
         return found
 
 
-def _without_turns(rendered: Rendered, turns: int) -> Rendered:
+def without_turns(rendered: Rendered, turns: int) -> Rendered:
     """The exchange with the first runs of targets taken out."""
     targets, run, before = list(rendered.targets), 0, 0
     for at, target in enumerate(rendered.targets):

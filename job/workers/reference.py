@@ -1,4 +1,4 @@
-"""What the model of the start says of both answers of every pair: computed once, in a pass of its own, and kept by content.
+"""What the model of the start says of both answers of every record: computed once, in a pass of its own, and kept by content.
 
 The file lies beside the prepared split and is named by a hash of the pairs' tokens, the start model's weights, and the
 arithmetic, so that an attempt on the same node that starts anew, or the evaluation after training, reads it, and nothing else can.
@@ -7,7 +7,7 @@ arithmetic, so that an attempt on the same node that starts anew, or the evaluat
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,15 @@ from job.workers.tasks.base import Task
 if TYPE_CHECKING:
     from job.workers.engine import Engine
 
-COLUMNS = ("reference_chosen", "reference_rejected")
+PAIR = ("chosen", "rejected")
+
+
+def columns(sides: Sequence[str]) -> tuple[str, ...]:
+    """The columns of reference values, for the sides of a record."""
+    return tuple(f"reference_{side}" for side in sides)
+
+
+COLUMNS = columns(PAIR)
 
 
 @dataclass(frozen=True)
@@ -30,11 +38,12 @@ class ReferencePass:
     """How the reference is computed.
 
     Attributes:
-        task: whose `measure` gives ``chosen`` and ``rejected``, summed log-probabilities [B].
+        task: whose `measure` gives by side the summed log-probabilities [B].
         start: the model of the start.
         engine: the group.
         max_tokens: padded tokens that one rank holds at once.
         beat: called between batches.
+        sides: of a record, each with ``*_ids`` and ``*_targets``.
     """
 
     task: Task
@@ -42,18 +51,19 @@ class ReferencePass:
     engine: Engine
     max_tokens: int
     beat: Callable[[], None]
+    sides: Sequence[str] = PAIR
 
 
 def with_reference(dataset: Any, work: ReferencePass) -> Any:
-    """The split with the columns `COLUMNS`, float32; a collective."""
+    """The split with the columns that `columns` names, float32; a collective."""
     model = work.start()
-    path = _path(dataset, model, work.engine)
+    path = _path(dataset, model, work)
     found = work.engine.broadcast(_read(path) if work.engine.is_main else None)
     if found is None:
         found = _compute(dataset, model, work)
         if work.engine.is_main and path is not None:
             run_dirs.write_json(path, found)
-    for name in COLUMNS:
+    for name in columns(work.sides):
         dataset = dataset.add_column(name, np.array(found[name], dtype=np.float32))
     return dataset
 
@@ -70,18 +80,18 @@ def _compute(dataset: Any, model: torch.nn.Module, work: ReferencePass) -> dict[
     told = (
         None
         if scores is None
-        else {name: scores[side].tolist() for name, side in zip(COLUMNS, ("chosen", "rejected"), strict=True)}
+        else {name: scores[side].tolist() for name, side in zip(columns(work.sides), work.sides, strict=True)}
     )
     found: dict[str, list[float]] = work.engine.broadcast(told)
     return found
 
 
-def _path(dataset: Any, model: torch.nn.Module, engine: Engine) -> Path | None:
+def _path(dataset: Any, model: torch.nn.Module, work: ReferencePass) -> Path | None:
     """Where the values are kept; None for a data set that lies on no disk."""
-    if not engine.is_main or not dataset.cache_files:
+    if not work.engine.is_main or not dataset.cache_files:
         return None
-    together = hashlib.sha256(engine.precision.encode())
-    for name in ("chosen_ids", "chosen_targets", "rejected_ids", "rejected_targets"):
+    together = hashlib.sha256(work.engine.precision.encode())
+    for name in (f"{side}_{part}" for side in work.sides for part in ("ids", "targets")):
         for chunk in dataset.data.column(name).chunks:
             together.update(np.ascontiguousarray(chunk.flatten().to_numpy()).data)
             together.update(np.ascontiguousarray(chunk.value_lengths().to_numpy()).data)

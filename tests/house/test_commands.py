@@ -12,6 +12,7 @@ RUN_BY = {
     "docs/slurm.md": "tests/deploy/test_slurm_docs.py",
     "docs/kubernetes.md": "tests/deploy/test_docs.py",  # what needs a cluster is only looked at: there is none
     "docs/s3.md": "tests/deploy/test_docs.py",
+    "docs/sweeps.md": "tests/unit/inspection/test_sweeps_page.py",
 }
 """Pages of which every block is taken by that test."""
 README = {

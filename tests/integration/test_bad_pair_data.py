@@ -45,11 +45,46 @@ def pair(name, *says, task="dpo", code=65, changes=None, good=12, **row):
     return Bad(name, task, as_json_lines([*fine, row]), says, {**PROMPTED, **(changes or {})}, code)
 
 
+def judged(name, *says, code=65, changes=None, good=12, rows=(), **row):
+    fine = [{"prompt": f"q {at}", "completion": f" yes {at}", "label": at % 2 == 0} for at in range(good)]
+    return Bad(name, "kto", as_json_lines([*fine, *rows, *([row] if row else [])]), says, {**PROMPTED, **(changes or {})}, code)
+
+
 def texts(name, *says, rows=None, code=65, task="embedding", **changes):
     given = rows or [{"anchor": f"the film {at}", "positive": f"good film {at}", "negative": "bad"} for at in range(12)]
     return Bad(name, task, as_json_lines(given), says, changes, code)
 
 
+JUDGED = [
+    judged("label column missing", "has no column 'liked'", "JOB_DATA__LABEL_COLUMN", changes={"DATA__LABEL_COLUMN": "liked"}),
+    judged(
+        "completion column missing", "no column 'said'", "JOB_DATA__COMPLETION_COLUMN", changes={"DATA__COMPLETION_COLUMN": "said"}
+    ),
+    judged("messages column missing", "no column 'messages'", "JOB_DATA__MESSAGES_COLUMN", changes={"DATA__PROMPT_COLUMN": ""}),
+    judged("label is a word", "row 13: the label 'perhaps' is neither true nor false", prompt="q", completion="a", label="perhaps"),
+    judged("label is a number beyond", "row 13: the label '2' is neither", prompt="q", completion="a", label=2),
+    judged("label is missing", "row 13: the label 'nothing' is neither", prompt="q", completion="a", label=None),
+    judged("label is a list", "row 13: the label 'true, false' is neither", prompt="q", completion="a", label=[True, False]),
+    judged("answer is empty", "row 13: the completion is empty", prompt="q", completion=" ", label=True),
+    judged(
+        "answer is missing", "1 of 13 train examples (7.69%) have no prompt and completion", prompt="q", completion=None, label=True
+    ),
+    judged("text beside messages", "row 13", "both have to be texts, or both lists", prompt="q", completion=[NO], label=True),
+    judged("ends with the user", "row 13", "does not end with the assistant", prompt=[USER], completion=[YES, USER], label=True),
+    judged(
+        "all are good",
+        "All 9 answers of the train data are judged good",
+        "JOB_TASK=sft",
+        good=0,
+        rows=[{"prompt": f"q {at}", "completion": f" yes {at}", "label": True} for at in range(10)],
+    ),
+    judged(
+        "everything is cut away",
+        "nothing left of the answer after cutting",
+        "JOB_LIMITS__MAX_MASKED_SHARE",
+        changes={"TRAIN__MAX_SEQ_LENGTH": "2"},
+    ),
+]
 FINE = (["the", "film"], ["O", "B-A"])
 TAGGING = [
     tagged("tokens column missing", FINE, says=("has no column 'words'", "JOB_DATA__TOKENS_COLUMN"), DATA__TOKENS_COLUMN="words"),
@@ -178,9 +213,9 @@ def models(tmp_path_factory):
     return {"words": write_tokenizer(folder / "bert"), "chat": chat, "bare": language.write_llama(folder / "bare", template=None)}
 
 
-@pytest.mark.parametrize("bad", [*TAGGING, *PAIRED, *EMBEDDED], ids=lambda bad: f"{bad.task}: {bad.name}")
+@pytest.mark.parametrize("bad", [*TAGGING, *PAIRED, *JUDGED, *EMBEDDED], ids=lambda bad: f"{bad.task}: {bad.name}")
 def test_bad_data_is_named_with_its_remedy(bad, tmp_path, models):
-    kind = "bare" if bad.task.endswith("-bare") else "chat" if bad.task in {"dpo", "reward"} else "words"
+    kind = "bare" if bad.task.endswith("-bare") else "chat" if bad.task in {"dpo", "kto", "reward"} else "words"
     changes = {"TASK": bad.task.removesuffix("-bare"), **bad.changes}
     run_dir = tasks.place(tmp_path, models[kind], {"train": {bad.file: bad.content}}, **changes)
     with pytest.raises(JobError) as caught:
@@ -201,6 +236,6 @@ def test_bad_settings_are_named(changes, says, tmp_path):
 
 
 def test_the_table_is_long_enough():
-    names = {(bad.task, bad.name) for bad in [*TAGGING, *PAIRED, *EMBEDDED]}
-    assert len(names) == len(TAGGING) + len(PAIRED) + len(EMBEDDED)
+    names = {(bad.task, bad.name) for bad in [*TAGGING, *PAIRED, *JUDGED, *EMBEDDED]}
+    assert len(names) == len(TAGGING) + len(PAIRED) + len(JUDGED) + len(EMBEDDED)
     assert len(names) + len(SETTINGS) >= 50

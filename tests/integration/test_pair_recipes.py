@@ -24,6 +24,7 @@ TWO_WORKERS = {"dpo", "embedding"}
 EXPECTED = {
     "token-classification": ("f1", "token-classification"),
     "dpo": ("reward_accuracy", "text-generation"),
+    "kto": ("reward_accuracy", "text-generation"),
     "reward": ("accuracy", "text-classification"),
     "embedding": ("mrr", "sentence-similarity"),
 }
@@ -48,6 +49,20 @@ def write_pairs(folder, split, count):
     (folder / f"pairs/{split}.jsonl").write_bytes(as_json_lines(rows))
 
 
+def write_judged(folder, split, count):
+    (folder / "judged").mkdir(exist_ok=True)
+    draw = random.Random(count)
+    rows = []
+    for number in range(count):
+        word = draw.choice(tiny.WORDS["positive" if number % 2 else "negative"])
+        talk = [
+            {"role": "user", "content": f"How was film {number} of {count}?"},
+            {"role": "assistant", "content": f"it was {word}"},
+        ]
+        rows.append({"messages": talk, "label": bool(number % 2)})
+    (folder / f"judged/{split}.jsonl").write_bytes(as_json_lines(rows))
+
+
 def write_texts(folder, split, count):
     (folder / "search").mkdir(exist_ok=True)
     texts = [text for text, _ in tiny.sentences(3 * count, count)]
@@ -56,7 +71,13 @@ def write_texts(folder, split, count):
     (folder / f"search/{split}.jsonl").write_bytes(as_json_lines(rows))
 
 
-WRITERS = {"token-classification": write_sentences, "dpo": write_pairs, "reward": write_pairs, "embedding": write_texts}
+WRITERS = {
+    "token-classification": write_sentences,
+    "dpo": write_pairs,
+    "kto": write_judged,
+    "reward": write_pairs,
+    "embedding": write_texts,
+}
 
 
 @pytest.fixture(scope="module")
@@ -89,5 +110,5 @@ def test_a_recipe_is_run_scored_and_described(hub, tmp_path, name):
     assert pq.read_table(model / "report/predictions.parquet").num_rows == 13
     records = [json.loads(line) for line in (model / "report/metrics.jsonl").read_text().splitlines()]
     assert sum(f"eval/{main}" in record for record in records) == 2
-    if name in {"dpo", "reward"}:
+    if name in {"dpo", "kto", "reward"}:
         assert page.count("⟦") >= 6

@@ -77,7 +77,7 @@ WHOLE = sorted(LABELS.keys() - {"lora-distilbert"})
 """The recipes that publish a whole model."""
 
 
-ELSEWHERE = {"masked-lm", "causal-lm", "sft", "token-classification", "dpo", "reward", "embedding", "seq2seq"}
+ELSEWHERE = {"masked-lm", "causal-lm", "sft", "token-classification", "dpo", "kto", "reward", "embedding", "seq2seq"}
 """Run in test_language_recipes.py, test_pair_recipes.py and test_seq2seq.py."""
 
 

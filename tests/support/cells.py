@@ -93,6 +93,7 @@ def _rows(task: str, count: int, seed: int) -> list[dict[str, Any]]:
         "causal-lm": raw,
         "sft": [{"prompt": one, "completion": f" {other}"} for one, other, _ in triples],
         "dpo": compared,
+        "kto": [{"prompt": one, "completion": f" {other}", "label": at % 3 > 0} for at, (one, other, _) in enumerate(triples)],
         "reward": compared,
         "embedding": [{"anchor": one, "positive": other} for one, other, _ in triples],
         "seq2seq": list(seq2seq.pairs(count, seed)),
@@ -106,9 +107,10 @@ COLUMNS = {
     "causal-lm": {"DATA__TEXT_COLUMN": "text"},
     "sft": {"DATA__PROMPT_COLUMN": "prompt", "DATA__COMPLETION_COLUMN": "completion"},
     "dpo": {"DATA__PROMPT_COLUMN": "prompt"},
+    "kto": {"DATA__PROMPT_COLUMN": "prompt"},
     "reward": {"DATA__PROMPT_COLUMN": "prompt"},
 }
-MODELS = {"masked-lm": "distilbert", "seq2seq": "t5", **dict.fromkeys(("causal-lm", "sft", "dpo", "reward"), "llama")}
+MODELS = {"masked-lm": "distilbert", "seq2seq": "t5", **dict.fromkeys(("causal-lm", "sft", "dpo", "kto", "reward"), "llama")}
 """Start models; where nothing stands, a BERT whose pooler no embedding calls."""
 
 

@@ -20,6 +20,30 @@ def rewards(chosen: Floats, rejected: Floats) -> dict[str, Any]:
     }
 
 
+def judged(rewards_: Floats, border: float, desirable: npt.NDArray[np.bool_]) -> dict[str, Any]:
+    """Of N answers that were judged one by one.
+
+    Args:
+        rewards_: [N].
+        border: the reward from which a gain or a loss is counted.
+        desirable: [N] which answers were judged good.
+
+    Returns:
+        ``reward_accuracy``, the share of answers on their side of the border, so that a model that tells none apart gets 0; the
+        mean rewards of both kinds, and their ``reward_margin``, where there are answers of that kind.
+    """
+    found: dict[str, Any] = {"reward_accuracy": float(on_the_right_side(rewards_, border, desirable).mean())}
+    good, bad = rewards_[desirable], rewards_[~desirable]
+    found |= {f"reward_{name}": float(of.mean()) for name, of in (("desirable", good), ("undesirable", bad)) if len(of)}
+    return found | ({"reward_margin": float(good.mean() - bad.mean())} if len(good) and len(bad) else {})
+
+
+def on_the_right_side(rewards_: Floats, border: float, desirable: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Which answers [N] are good with a reward above the border, or bad with one below it."""
+    right: npt.NDArray[np.bool_] = np.where(desirable, rewards_ > border, rewards_ < border)
+    return right
+
+
 def divergence(policy: Floats, reference: Floats, tokens: Floats) -> float:
     """Estimate of KL(reference ‖ model) per token, from summed log-probabilities of answers: the mean of log π_ref - log π.
 

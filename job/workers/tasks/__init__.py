@@ -20,6 +20,7 @@ from job.workers.tasks.base import Task
 from job.workers.tasks.causal_lm import CausalAppraisal, CausalLM, Documents
 from job.workers.tasks.dpo import Preference, PreferenceAppraisal
 from job.workers.tasks.embedding import Embedding, EmbeddingAppraisal, TextSets
+from job.workers.tasks.kto import JudgedAnswers, Judgement, JudgementAppraisal
 from job.workers.tasks.masked_lm import MaskedAppraisal, MaskedDocuments, MaskedLM
 from job.workers.tasks.preparation import Preparation
 from job.workers.tasks.reward import Reward, RewardAppraisal
@@ -47,6 +48,7 @@ TASKS: dict[str, TaskKind] = {
     "causal-lm": TaskKind(Documents, CausalLM, CausalAppraisal),
     "sft": TaskKind(Conversations, SupervisedLM, SupervisedAppraisal),
     "dpo": TaskKind(AnswerPairs, Preference, PreferenceAppraisal),
+    "kto": TaskKind(JudgedAnswers, Judgement, JudgementAppraisal),
     "reward": TaskKind(RewardPairs, Reward, RewardAppraisal),
     "embedding": TaskKind(TextSets, Embedding, EmbeddingAppraisal, describe_pooling),
     "seq2seq": TaskKind(TextsWithTargets, Seq2Seq, Seq2SeqAppraisal),

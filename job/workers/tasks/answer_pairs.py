@@ -14,7 +14,7 @@ from job.workers.receipt import Receipt, receipts
 from job.workers.selection import Count, Selection, check_filled, check_limit, select_filled
 from job.workers.splits import Strata
 from job.workers.tables import Source
-from job.workers.tasks.raw_text import first_records
+from job.workers.tasks.raw_text import first_records, probe
 from job.workers.tokenization import Encoder, TokenizedSplit, TokenizerSetup
 
 
@@ -63,20 +63,13 @@ class AnswerPairs:
         first = first_records(records["train"])
         rows = [Receipt(f"{row['id']}, {side}", row[f"{side}_ids"], row[f"{side}_targets"]) for row in first for side in SIDES]
         ends = ", ".join(repr(token) for token in self._tokenizer.convert_ids_to_tokens(sorted(self._encoder.stops)))
-        self._probes = [probe for row in first for probe in self._probe(row)]
+        self._probes = [found for row in first for found in probe(self._tokenizer, row["chosen_ids"], row["chosen_targets"])]
         samples = receipts(self._tokenizer, rows)
         return Described({"problem": self.problem}, notes={"train": [f"Answers end with {ends}."]}, samples=samples)
 
     def facts(self, tokenized: Mapping[str, TokenizedSplit]) -> dict[str, Any]:
         details = {"tokenized": self._probes, "stops": sorted(self._encoder.stops)}
         return {"problem": self.problem, "labels": list(self.labels), "label_counts": [], "details": details}
-
-    def _probe(self, row: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """A prompt whose text gives its tokens again: what the published tokenizer is compared by, and what is answered for the report."""
-        ids = row["chosen_ids"][: row["chosen_targets"].index(1)]
-        text = self._tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        same = bool(ids) and self._tokenizer(text, add_special_tokens=False)["input_ids"] == ids
-        return [{"text": text, "ids": ids}] if same else []
 
 
 class RewardPairs(AnswerPairs):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from job.settings.limits import LimitsSettings
@@ -85,3 +85,20 @@ class RawText:
 def first_records(dataset: Any) -> list[dict[str, Any]]:
     """The records that a receipt shows."""
     return list(dataset.select(range(min(_NUM_PROBES, len(dataset)))))
+
+
+def probe(tokenizer: Any, ids: Sequence[int], targets: Sequence[int]) -> list[dict[str, Any]]:
+    """A prompt whose text gives its tokens again: what the published tokenizer is compared by, and what is answered for the report.
+
+    Args:
+        tokenizer: the prepared one.
+        ids: tokens [T] of a prompt with its answer.
+        targets: [T], 1 for those of the answer.
+
+    Returns:
+        The prompt as text and tokens; nothing where it is none.
+    """
+    before = list(ids[: list(targets).index(1)])
+    text = tokenizer.decode(before, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    same = bool(before) and tokenizer(text, add_special_tokens=False)["input_ids"] == before
+    return [{"text": text, "ids": before}] if same else []
