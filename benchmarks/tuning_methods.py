@@ -119,7 +119,8 @@ def markdown(report: dict[str, Any]) -> str:
         (
             f"all-MiniLM-L6-v2 on {NUM_EACH:,} review sentences, tested on {NUM_EACH:,} others; 5 epochs in steps of 32, one process with "
             "one thread, fp32; each row is one run of the whole job, one seed. Interval: the job's own (95 %, over the test sentences). Time: "
-            "seconds in the training loop, on a machine whose share of busy cores stands beside it; one that others use makes all of them longer. Learning rates are usual ones for each method and were not searched for; the rows say what each "
+            "seconds in the training loop, on a machine whose share of busy cores stands beside it; one that others use makes all of them longer. "
+            "Where features are kept, the one pass over all examples comes before the loop and is not in its time. Learning rates are usual ones for each method and were not searched for; the rows say what each "
             "costs, and that each works, not which is best.\n"
         ),
         "| method | accuracy (interval) | trained parameters | training | checkpoint | published weights | machine busy |",
