@@ -49,6 +49,18 @@ class StopFile:
         """Whether any rank sees a stop request; the same answer on all of them.  A collective."""
         return self._engine.sum([float(self.exists())])[0] > 0
 
+    def ends(self, beat: Callable[[], None]) -> Callable[[], None]:
+        """What is called during a pass over all examples before the first step: beats, and ends the pass on all ranks.  A collective."""
+
+        def beat_or_end() -> None:
+            beat()
+            if self.agreed():
+                raise StopRequested(
+                    "Asked to stop before the first step of this start.", "Start the run again: nothing that was trained is lost."
+                )
+
+        return beat_or_end
+
 
 class Boundary:
     """The work between steps.

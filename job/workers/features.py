@@ -47,7 +47,7 @@ class FeaturePass:
         engine: the group.
         max_tokens: padded tokens that one rank holds at once.
         spare_bytes: that must stay free on the disk.
-        beat: called between batches.
+        beat: called between batches, as often on every rank; may raise `StopRequested` on all of them.
     """
 
     run_dir: RunDir
@@ -145,8 +145,10 @@ def _folder(body: torch.nn.Module, examples: Examples, work: FeaturePass) -> Pat
 
 
 def _fill(store: Store, asks: _Asks, work: FeaturePass) -> None:
-    """Compute all features where they are not there yet, the ranks of each node among themselves; a collective."""
+    """Compute all features where a node lacks them, its ranks among themselves; a collective."""
     engine, is_there = work.engine, store.folder.is_dir()
+    if engine.sum([float(is_there)])[0] == engine.world_size:
+        return
     place, num_local = topology.worker_place(), topology.local_world_size()
     chunks = store.examples.chunks(work.max_tokens)
     if not is_there and place.local_rank == 0:
@@ -156,9 +158,11 @@ def _fill(store: Store, asks: _Asks, work: FeaturePass) -> None:
     engine.barrier()
     if not is_there:
         store.open(unfinished=True)
-        for rows in chunks[place.local_rank :: num_local]:
-            store.write(rows, *asks.fields(rows))
-            work.beat()
+    for first in range(0, len(chunks), num_local):
+        number = first + place.local_rank
+        if not is_there and number < len(chunks):
+            store.write(chunks[number], *asks.fields(chunks[number]))
+        work.beat()
     engine.barrier()
     if not is_there and place.local_rank == 0:
         store.unfinished.rename(store.folder)

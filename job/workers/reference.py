@@ -42,7 +42,7 @@ class ReferencePass:
         start: the model of the start.
         engine: the group.
         max_tokens: padded tokens that one rank holds at once.
-        beat: called between batches.
+        beat: called between batches, as often on every rank; may raise `StopRequested` on all of them.
         sides: of a record, each with ``*_ids`` and ``*_targets``.
     """
 

@@ -104,7 +104,7 @@ def build(run_dir: RunDir, settings: Settings, engine: Engine) -> Trainee:
     task = make_task(settings, prepared, tokenizer)
     best = best_metric(settings.eval, task)
     start = method.start_model(run_dir, settings, task)
-    beat = Heartbeat(run_dir, "train", engine.rank).beat
+    beat = StopFile(engine, run_dir).ends(Heartbeat(run_dir, "train", engine.rank).beat)
     # Before anything is put on the start model: what the evaluation makes anew is this one, to the bit.
     splits = {
         name: task.enrich(load_from_disk(str(run_dir.prepared / name)), lambda: start, engine, beat) for name in ("train", "eval")

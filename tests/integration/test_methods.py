@@ -10,6 +10,7 @@ import transformers
 from datasets import load_from_disk
 from safetensors.torch import load_file
 
+from job.errors import StopRequested
 from job.settings import resolved
 from job.workers import evaluate, train
 from tests.support import tiny
@@ -148,3 +149,16 @@ def test_cached_features_make_the_updates_of_a_body_without_dropout(tmp_path):
     assert asked.keys() == kept.keys()
     assert max(float((asked[name] - kept[name]).abs().max()) for name in asked) < 1e-6
     assert any(float(value.abs().max()) > 1e-3 for value in kept.values())
+
+
+def test_a_stop_ends_the_pass_of_features_and_the_next_start_makes_it_anew(tmp_path):
+    run_dir = prepared(tmp_path, "stopped", "cached")
+    run_dir.stop.touch()
+    settings = resolved.read(run_dir.settings)
+    with pytest.raises(StopRequested, match="before the first step"):
+        train.main(run_dir, settings)
+    assert not list(run_dir.root.glob("features-*"))
+    run_dir.stop.unlink()
+    train.main(run_dir, settings)
+    assert len(list(run_dir.root.glob("features-*"))) == 1
+    assert run_dir.checkpoint(LAST).is_dir()

@@ -9,6 +9,7 @@ import trl
 from datasets import load_from_disk
 
 from job import run_dir as run_dirs
+from job.errors import StopRequested
 from job.run_dir import RunDir
 from job.settings import resolved
 from job.workers import train
@@ -144,6 +145,15 @@ def test_the_reference_is_read_again_only_for_the_same_content(tmp_path, model, 
     other = train.build(run_dir, settings, engine)
     assert len(computed) == 2
     assert other.held_out["reference_chosen"][:] != first.held_out["reference_chosen"][:]
+
+
+def test_a_stop_ends_the_pass_of_references(tmp_path, model):
+    run_dir = place(tmp_path, model)
+    run_dir.stop.touch()
+    settings = resolved.read(run_dir.settings)
+    with pytest.raises(StopRequested, match="before the first step"):
+        train.build(run_dir, settings, Engine.open(settings))
+    assert not list(run_dir.prepared.glob("*-reference-*"))
 
 
 def test_two_ranks_train_as_one(tmp_path, model):

@@ -86,7 +86,8 @@ class Task(Protocol):
             dataset: the prepared split, a `datasets.Dataset` of N records.
             start: the plain model before any training and without a new adapter, in whatever mode, on whatever device.
             engine: the group.
-            beat: to be called while it lasts, so that the watchdog sees progress.
+            beat: to be called while it lasts, as often on every rank, so that the watchdog sees progress; raises `StopRequested` on all
+                ranks when a stop is asked for.
 
         Returns:
             A data set of the same records in the same order.

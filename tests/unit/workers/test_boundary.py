@@ -230,3 +230,17 @@ def test_every_rank_saves(tmp_path):
     run = Run(tmp_path, engine=engine, CHECKPOINT__EVERY_STEPS="4")
     run.train(5)
     assert run.saved == [(4, False), (5, True)]
+
+
+def test_a_pass_before_the_first_step_beats_until_a_stop_is_agreed(tmp_path):
+    beats, run_dir = [], RunDir(tmp_path)
+    step = StopFile(OneRank(sums=[0.0, 1.0]), run_dir).ends(lambda: beats.append(1))
+    step()
+    with pytest.raises(StopRequested, match="before the first step"):  # another rank saw it
+        step()
+    assert len(beats) == 2
+    step = StopFile(OneRank(), run_dir).ends(lambda: None)
+    step()
+    run_dir.stop.touch()
+    with pytest.raises(StopRequested):
+        step()
