@@ -1,0 +1,277 @@
+"""Kills at random instants: what they cost a run of this job, and one of transformers' Trainer with its defaults, in the same run.
+
+    python -m benchmarks.trainer_faults [--kills 30] [--seed 1]
+
+The fault is the first row of the matrix, everything at once: SIGKILL of every process of a run at a random instant, then another start, as a
+scheduler would make it, at most six times in a run, and one that is left to finish.  Both train the same small model on the same
+rows with two gloo ranks for 240 steps and save every 20.  The Trainer is started again with the newest checkpoint of its folder
+(``get_last_checkpoint``, which is what ``resume_from_checkpoint=True`` takes).  Where it cannot be continued from that one, it is counted and
+removed, as a person would do in the morning.
+
+What is written to ``benchmarks/results/trainer_faults.md`` is counted from outside: how starts ended, what was trained and what was
+continued from, and whether the final weights are those of an undisturbed run to the bit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks import machine
+from benchmarks.child import QUIET, ROOT
+from job.cluster import launch
+from tests.faults import invariants
+from tests.faults.bench import SAVE_EVERY, STEPS, Inputs, Subject, descendants, send, wait
+from tests.faults.driver import FAULTS_PER_RUN
+
+RESULTS = Path(__file__).parent / "results" / "trainer_faults.md"
+MAX_STEPS = int(STEPS["TRAIN__MAX_STEPS"])
+PROCESSES, BATCH, RATE = 2, 16, 1e-3
+END_S = 300.0
+
+
+@dataclasses.dataclass
+class Count:
+    """What became of one side's kills and runs."""
+
+    name: str
+    kills: int = 0
+    unusable: int = 0
+    lost: list[int] = dataclasses.field(default_factory=list)
+    finished: int = 0
+    same: int = 0
+    notes: list[str] = dataclasses.field(default_factory=list)
+
+    def row(self) -> str:
+        lost = f"{statistics.median(self.lost):g} ({max(self.lost)})" if self.lost else ""
+        return f"| {self.name} | {self.kills} | {self.unusable} | {lost} | {self.same} of {self.finished} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--kills", type=int, default=30)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--result", type=Path, default=RESULTS)
+    parser.add_argument("--worker", type=Path)
+    options = parser.parse_args()
+    if options.worker:
+        work(options.worker)
+        return
+    with tempfile.TemporaryDirectory(prefix="trainer-faults-") as name:
+        sides = [Ours(Path(name) / "ours"), Theirs(Path(name) / "theirs")]
+        seed = options.seed
+        while any(side.count.kills < options.kills for side in sides):
+            for side in sides:
+                if side.count.kills < options.kills:
+                    side.one_run(seed, options.kills)
+                    print(f"seed {seed}: {json.dumps(dataclasses.asdict(side.count))}", flush=True)
+            seed += 1
+    options.result.write_text(table([side.count for side in sides], options, seed - 1))
+    print(options.result.read_text())
+
+
+class Ours:
+    """Runs of this job."""
+
+    def __init__(self, folder: Path) -> None:
+        self.count = Count("this job")
+        self._folder, self._inputs = folder, Inputs.make(folder / "inputs")
+        subject = Subject(self._inputs, folder / "undisturbed")
+        began = time.monotonic()
+        if subject.finish() != 0:
+            raise RuntimeError(subject.log().read_text())
+        self._span_s, self._reference = time.monotonic() - began, subject.weights()
+
+    def one_run(self, seed: int, kills: int) -> None:
+        draw = random.Random(f"kill {seed}")
+        subject = Subject(self._inputs, self._folder / f"run-{seed}")
+        for _ in range(min(FAULTS_PER_RUN, kills - self.count.kills)):
+            process = subject.start()
+            if not alive_after(process, draw.uniform(0, self._span_s)):
+                if process.returncode:
+                    self.count.unusable += 1
+                break
+            send([process.pid, *subject.workers()], signal.SIGKILL)
+            wait(process)
+            self.count.kills += 1
+            self.count.lost.append(max(0, subject.last_step() - max(subject.committed_steps(), default=0)))
+            self.count.notes += invariants.check(subject)
+        done = any(entry["kind"] == "complete" for entry in subject.entries())
+        code = 0 if done else subject.finish()
+        self.count.finished += 1
+        if code:
+            self.count.unusable += 1
+        else:
+            self.count.same += subject.weights() == self._reference
+        shutil.rmtree(subject.folder)
+
+
+class Theirs:
+    """Runs of a program around transformers' Trainer."""
+
+    def __init__(self, folder: Path) -> None:
+        self.count = Count("transformers' Trainer")
+        self._folder, self._inputs = folder, Inputs.make(folder / "inputs")
+        began = time.monotonic()
+        place = folder / "undisturbed"
+        if self._start(place).wait(END_S) != 0:
+            raise RuntimeError((place / "log").read_text()[-4000:])
+        self._span_s, self._reference = time.monotonic() - began, self._weights(place)
+
+    def one_run(self, seed: int, kills: int) -> None:
+        draw = random.Random(f"kill {seed}")
+        place = self._folder / f"run-{seed}"
+        left = min(FAULTS_PER_RUN, kills - self.count.kills)
+        while left > 0:
+            process = self._start(place)
+            if alive_after(process, draw.uniform(0, self._span_s)):
+                # The ranks have sessions of their own.
+                send([process.pid, *descendants(process.pid)], signal.SIGKILL)
+                process.wait()
+                left -= 1
+                self.count.kills += 1
+                self.count.lost.append(max(0, self._trained(place) - self._saved(place)))
+            elif process.returncode:
+                self._give_up_newest(place)
+            else:
+                break
+        while not (place / "final" / "model.safetensors").exists():
+            process = self._start(place)
+            if process.wait(END_S):
+                self._give_up_newest(place)
+        self.count.finished += 1
+        self.count.same += self._weights(place) == self._reference
+        shutil.rmtree(place)
+
+    def _start(self, place: Path) -> subprocess.Popen[bytes]:
+        """A group of two ranks."""
+        place.mkdir(parents=True, exist_ok=True)
+        torchrun = ["-m", "torch.distributed.run", f"--nproc-per-node={PROCESSES}", f"--master-port={launch.free_port()}"]
+        command = [sys.executable, *torchrun, "-m", "benchmarks.trainer_faults", "--worker", str(place)]
+        environ = {**os.environ, **QUIET, "OMP_NUM_THREADS": "1", "INPUTS": str(self._inputs.folder)}
+        with (place / "log").open("ab") as log:
+            return subprocess.Popen(command, env=environ, cwd=ROOT, stdout=log, stderr=log)
+
+    def _give_up_newest(self, place: Path) -> None:
+        """A start failed though nobody killed it: its newest checkpoint is what it could not continue from."""
+        checkpoints = sorted(place.glob("checkpoint-*"), key=_step_of)
+        if not checkpoints:
+            raise RuntimeError((place / "log").read_text()[-4000:])
+        self.count.unusable += 1
+        said = [line for line in (place / "log").read_text(errors="replace").splitlines() if "Error" in line]
+        self.count.notes.append(f"{checkpoints[-1].name}: {said[-1][:160] if said else 'no word'}")
+        if self.count.lost:
+            # What it really cost: up to the checkpoint before.
+            before = _step_of(checkpoints[-2]) if len(checkpoints) > 1 else 0
+            self.count.lost[-1] += _step_of(checkpoints[-1]) - before
+        shutil.rmtree(checkpoints[-1])
+
+    def _trained(self, place: Path) -> int:
+        steps = place / "steps"
+        return int(steps.read_text().split()[-1]) if steps.exists() and steps.read_text().split() else 0
+
+    def _saved(self, place: Path) -> int:
+        return max((_step_of(path) for path in place.glob("checkpoint-*")), default=0)
+
+    def _weights(self, place: Path) -> str:
+        return hashlib.sha256((place / "final" / "model.safetensors").read_bytes()).hexdigest()
+
+
+def _step_of(path: Path) -> int:
+    return int(path.name.rpartition("-")[2])
+
+
+def alive_after(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Whether a process is still there after so long."""
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return True
+    return False
+
+
+def work(place: Path) -> None:
+    """One rank of the Trainer: from the newest checkpoint of the folder, if there is one, to the end."""
+    import torch
+    from datasets import load_dataset
+    from transformers import (
+        AutoModelForSequenceClassification,
+        AutoTokenizer,
+        DataCollatorWithPadding,
+        Trainer,
+        TrainingArguments,
+        set_seed,
+    )
+    from transformers.trainer_callback import TrainerCallback
+    from transformers.trainer_utils import get_last_checkpoint
+
+    inputs = Path(os.environ["INPUTS"])
+    set_seed(42)
+    tokenizer = AutoTokenizer.from_pretrained(inputs / "model")
+    rows = load_dataset(
+        "csv", data_files=str(inputs / "train.csv"), split="train", cache_dir=str(inputs / "cache")
+    ).class_encode_column("label")
+    rows = rows.map(lambda some: tokenizer(some["text"], truncation=True), batched=True, remove_columns=["text"])
+    model = AutoModelForSequenceClassification.from_pretrained(inputs / "model", num_labels=rows.features["label"].num_classes)
+
+    class Steps(TrainerCallback):
+        def on_step_end(self, _: Any, state: Any, __: Any, **___: Any) -> None:
+            if state.is_world_process_zero:
+                with (place / "steps").open("a") as file:
+                    file.write(f"{state.global_step}\n")
+
+    arguments = TrainingArguments(
+        output_dir=str(place),
+        use_cpu=True,
+        max_steps=MAX_STEPS,
+        per_device_train_batch_size=BATCH // PROCESSES,
+        learning_rate=RATE,
+        save_steps=SAVE_EVERY,
+        logging_steps=1,
+        report_to=[],
+        disable_tqdm=True,
+    )
+    trainer = Trainer(model, arguments, DataCollatorWithPadding(tokenizer), rows, callbacks=[Steps()])
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(place)))
+    trainer.save_model(str(place / "final"))
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def table(counts: list[Count], options: argparse.Namespace, last_seed: int) -> str:
+    lines = [
+        "# Killed at random instants, beside transformers' Trainer",
+        "",
+        (
+            f"SIGKILL of all processes at a random instant of the time that an undisturbed run takes, at most {FAULTS_PER_RUN} in a run, then a "
+            f"start that is left to finish; the same small model and rows, {PROCESSES} gloo ranks, {MAX_STEPS} steps, a checkpoint every {SAVE_EVERY}; "
+            f"seeds {options.seed} to {last_seed}. The Trainer has its defaults and continues from the newest checkpoint in its folder."
+        ),
+        "",
+        "| | kills | starts that could not continue from the newest checkpoint | steps lost to a kill: median (most) | final weights of an undisturbed run |",
+        "|---|---|---|---|---|",
+        *(count.row() for count in counts),
+        "",
+        *(f"- {count.name}: {note}" for count in counts for note in dict.fromkeys(count.notes)),
+        "",
+        machine.sentence(machine.describe()),
+        "",
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
