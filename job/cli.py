@@ -92,7 +92,7 @@ def _add_suggest(suggest: argparse.ArgumentParser) -> None:
     suggest.add_argument("--study", type=Path, required=True, metavar="FILE", help="Optuna's journal; made by the first call")
     suggest.add_argument("--count", type=int, default=4, metavar="N", help="how many variants")
     suggest.add_argument("--minimize", action="store_true", help="less of the main metric is better")
-    suggest.add_argument("--output", type=Path, metavar="FILE", help="the variants file, written anew; default: standard output")
+    suggest.add_argument("--output", type=Path, metavar="FILE", help="a new variants file; default: standard output")
     suggest.set_defaults(command=_suggest)
 
 
@@ -178,12 +178,10 @@ def _suggest(arguments: argparse.Namespace, _: Mapping[str, str]) -> int:
     from job.inspection import suggest
     from job.submit import request
 
-    wish = suggest.Wish(arguments.space, arguments.study, arguments.count, arguments.minimize)
+    wish = suggest.Wish(arguments.space, arguments.study, arguments.count, arguments.minimize, arguments.output)
     lines, said = suggest.suggest(request.shared_settings(arguments.settings), wish)
     if arguments.output is None:
         print(lines, end="")
-    else:
-        arguments.output.write_text(lines, encoding="utf-8")
     print(said, file=sys.stderr)
     return COMPLETE
 

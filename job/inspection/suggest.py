@@ -2,7 +2,7 @@
 
 The study is a journal file of Optuna's.  It is told the main metrics of the published runs, read as `job compare` reads them, and
 asked for lines of the same variants file that any sweep has.  It starts nothing, and nothing waits for it: a sweep by hand and one by
-Optuna are the same jobs.  Optuna is an extra of the package and is imported here alone.
+Optuna are the same jobs.  Optuna is an extra of the package and is imported here and in `job.inspection.search_space` alone.
 """
 
 from __future__ import annotations
@@ -12,16 +12,18 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-import yaml
-
-from job.errors import SettingsError
-from job.inspection import compare
+from job import run_dir as run_dirs
+from job.errors import ERRORS, DataError, Retry, SettingsError
+from job.inspection import compare, search_space
+from job.inspection.search_space import written, wrong
 from job.reporting.comparison import Variant
 from job.settings import root
 from job.settings.sweep import NAME_VARIABLE
 from job.storage import audit, disk, uri
+from job.storage.base import Store
+from job.storage.log import Log
 from job.storage.stores import open_store
 
 if TYPE_CHECKING:
@@ -31,7 +33,8 @@ if TYPE_CHECKING:
 
 RUN = "run"
 """Attribute of a trial: the name of its run."""
-OF_A_RANGE = {"low", "high", "log", "step"}
+SCORED = "scored"
+"""Attribute of a study: what its values are, in words."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +46,14 @@ class Wish:
         study: Optuna's journal file; made by the first call.
         count: variants wanted.
         minimize: whether less of the main metric is better.
+        output: the variants file; None for none.
     """
 
     space: Path
     study: Path
     count: int
     minimize: bool
+    output: Path | None = None
 
 
 def suggest(environ: Mapping[str, str], wish: Wish) -> tuple[str, str]:
@@ -62,85 +67,30 @@ def suggest(environ: Mapping[str, str], wish: Wish) -> tuple[str, str]:
         Lines of a variants file, and a sentence about the study.
 
     Raises:
-        SettingsError: Optuna is not installed; the shared settings, the space, or a value of it are wrong.
+        SettingsError: Optuna is not installed; the shared settings, the space, or a value of it are wrong; the variants file exists.
+        DataError: what the study is to be told, or its name for a run, belongs to something else.
         DeniedError, UnavailableError, LocalIOError: as the store and the disk say.
     """
     if importlib.util.find_spec("optuna") is None:
         raise SettingsError("`job suggest` needs Optuna, which is not installed.", "pip install 'finetune-job[sweep]'")
     if wish.count < 1:
         raise SettingsError("--count must be 1 or more.")
-    shared = root.load(environ)
-    space = _space(wish.space, environ)
-    study = _study(wish, shared)
-    told = _tell(study, shared.output.uri)
-    lines = [_ask(study, space, environ, shared.run.name) for _ in range(wish.count)]
-    return "".join(f"{line}\n" for line in lines), _sentence(study, told, len(lines))
-
-
-def _space(path: Path, environ: Mapping[str, str]) -> dict[str, BaseDistribution]:
-    """Distributions by variable; the ends of every range and every choice are checked as settings."""
-    with disk.border(str(path)):
-        text = path.read_text(encoding="utf-8")
-    try:
-        given = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{path} is not valid YAML.", "See docs/sweeps.md for an example.") from error
-    if not isinstance(given, dict) or not given:
+    if wish.output is not None and wish.output.exists():
         raise SettingsError(
-            f"{path} must hold a mapping of JOB_... variables to ranges or choices.", "See docs/sweeps.md for an example."
+            f"{wish.output} is there already, and a run of an earlier round that is requeued reads its line of it again.",
+            "Give each round a file of its own.",
         )
-    found, problems = {}, []
-    for name, described in given.items():
-        try:
-            found[str(name)] = _distribution(described)
-        except (TypeError, ValueError) as error:
-            problems.append(f"{name}: {error}")
-            continue
-        problems += [problem for value in _ends(found[str(name)]) for problem in _wrong({**environ, str(name): value})]
-    if problems:
-        lines = "\n".join(f"  - {problem}" for problem in dict.fromkeys(problems))
-        raise SettingsError(f"{path} cannot be searched:\n{lines}", "Nothing was asked of the study. Mend the file and try again.")
-    return found
-
-
-def _distribution(described: Any) -> BaseDistribution:
-    from optuna import distributions
-
-    if not isinstance(described, dict):
-        raise TypeError("must be {low: ..., high: ...} or {choices: [...]}")
-    if described.keys() == {"choices"}:
-        if not isinstance(described["choices"], list) or not described["choices"]:
-            raise TypeError("choices must be a list")
-        return distributions.CategoricalDistribution([_written(choice) for choice in described["choices"]])
-    if not {"low", "high"} <= described.keys() <= OF_A_RANGE:
-        raise TypeError("must be {low: ..., high: ...} with log or step if wanted, or {choices: [...]}")
-    if all(isinstance(described[end], int) for end in ("low", "high")):
-        return distributions.IntDistribution(
-            described["low"], described["high"], bool(described.get("log")), described.get("step", 1)
-        )
-    # YAML 1.1 takes 1e-5 for a word.
-    step = described.get("step")
-    return distributions.FloatDistribution(
-        float(described["low"]), float(described["high"]), bool(described.get("log")), None if step is None else float(step)
-    )
-
-
-def _written(value: Any) -> str:
-    """A value as a variable holds it."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _ends(distribution: Any) -> list[str]:
-    return [_written(each) for each in getattr(distribution, "choices", None) or (distribution.low, distribution.high)]
-
-
-def _wrong(environ: Mapping[str, str]) -> list[str]:
-    """What the settings say of these variables, without its heading."""
-    try:
-        root.load(environ)
-    except SettingsError as error:
-        return [line.removeprefix("  - ") for line in error.message.splitlines()[1:]]
-    return []
+    shared = root.load(environ)
+    space = search_space.read(wish.space, environ)
+    study = _study(wish, shared)
+    store = open_store(uri.parse(shared.output.uri))
+    there = frozenset(audit.run_names(store))
+    told = _tell(study, store, there)
+    text = "".join(f"{_ask(study, space, environ, there)}\n" for _ in range(wish.count))
+    if wish.output is not None:
+        with disk.border(str(wish.output), writing=True):
+            run_dirs.write_bytes(wish.output, text.encode())
+    return text, _sentence(study, told, wish.count)
 
 
 def _study(wish: Wish, shared: root.Settings) -> Study:
@@ -151,8 +101,11 @@ def _study(wish: Wish, shared: root.Settings) -> Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     direction: Literal["minimize", "maximize"] = "minimize" if wish.minimize else "maximize"
     with disk.border(str(wish.study), writing=True):
-        storage = JournalStorage(JournalFileBackend(str(wish.study)))
-        study = optuna.create_study(storage=storage, study_name=shared.run.name, direction=direction, load_if_exists=True)
+        try:
+            storage = JournalStorage(JournalFileBackend(str(wish.study)))
+            study = optuna.create_study(storage=storage, study_name=shared.run.name, direction=direction, load_if_exists=True)
+        except (ValueError, KeyError, TypeError, AssertionError) as error:  # what Optuna makes of a foreign file
+            raise SettingsError(f"{wish.study} is no journal of Optuna's.", "Name another file with --study.") from error
     if study.direction.name.lower() != direction:
         raise SettingsError(
             f"The study in {wish.study} was begun to {study.direction.name.lower()} the metric.",
@@ -163,26 +116,44 @@ def _study(wish: Wish, shared: root.Settings) -> Study:
     return study
 
 
-def _tell(study: Study, output: str) -> int:
+def _tell(study: Study, store: Store, there: frozenset[str]) -> int:
     """Tell of the runs that have ended since the last call; how many."""
     from optuna.trial import TrialState
 
-    store = open_store(uri.parse(output))
-    there, told = set(audit.run_names(store)), 0
+    told = 0
     for trial in study.get_trials(states=(TrialState.RUNNING,)):
         name = trial.user_attrs.get(RUN, "")
         if name not in there:
             continue
         found = compare.read(store, name)
         if found.value is not None:
-            _check_direction(study, found)
+            _check_score(study, found)
             study.tell(trial.number, found.value)
-            told += 1
-        elif found.state == "failed":
-            # A failure that is tried again may still score; Optuna takes a trial's end once.
+        elif _failed_for_good(store, name):
             study.tell(trial.number, state=TrialState.FAIL)
-            told += 1
+        else:
+            continue
+        told += 1
     return told
+
+
+def _failed_for_good(store: Store, name: str) -> bool:
+    """Whether a run ended so that trying again would end the same way; Optuna takes a trial's end once."""
+    last = Log(store, f"{name}/").read()[-1]
+    kind = ERRORS.get(int(last.fields.get("code") or 0)) if last.kind == "failed" else None
+    return kind is not None and kind.retry is Retry.NEVER
+
+
+def _check_score(study: Study, found: Variant) -> None:
+    """See that a score is of the metric and the examples that the study knows, and better in the study's direction."""
+    scored = "{main_metric} of {num_examples} examples ({split})".format(**found.evaluation)
+    known = study.user_attrs.get(SCORED, scored)
+    if known != scored:
+        raise DataError(
+            f"The study compares {known}, and {found.name} has {scored}.", "Runs of one study need the same test data and JOB_TASK."
+        )
+    _check_direction(study, found)
+    study.set_user_attr(SCORED, scored)
 
 
 def _check_direction(study: Study, found: Variant) -> None:
@@ -195,14 +166,20 @@ def _check_direction(study: Study, found: Variant) -> None:
         )
 
 
-def _ask(study: Study, space: dict[str, BaseDistribution], environ: Mapping[str, str], base: str) -> str:
+def _ask(study: Study, space: dict[str, BaseDistribution], environ: Mapping[str, str], there: frozenset[str]) -> str:
     """One line of the variants file."""
     from optuna.trial import TrialState
 
     trial = study.ask(space)
-    name = f"{base}-{trial.number}"
-    variant = {NAME_VARIABLE: name} | {variable: _written(value) for variable, value in trial.params.items()}
-    problems = _wrong({**environ, **variant})
+    name = f"{study.study_name}-{trial.number}"
+    if name in there:
+        study.tell(trial.number, state=TrialState.FAIL)
+        raise DataError(
+            f"There is a run {name} already, which this study did not ask for.",
+            "Give the study's runs a JOB_RUN__NAME of their own.",
+        )
+    variant = {NAME_VARIABLE: name} | {variable: written(value) for variable, value in trial.params.items()}
+    problems = wrong({**environ, **variant})
     if problems:
         study.tell(trial.number, state=TrialState.FAIL)
         raise SettingsError(

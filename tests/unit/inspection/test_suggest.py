@@ -5,7 +5,7 @@ import importlib.util
 import pytest
 
 from job import cli
-from job.errors import SettingsError
+from job.errors import DataError, SettingsError
 from job.inspection import suggest
 from job.inspection.suggest import Wish
 from job.settings import root, sweep
@@ -108,28 +108,8 @@ def test_a_metric_of_the_other_direction_is_noticed(environ, wish, tmp_path):
     )
 
 
-BAD = {
-    "no mapping": ("- a", "must hold a mapping"),
-    "empty": ("", "must hold a mapping"),
-    "not YAML": ("a: {", "is not valid YAML"),
-    "no range": ("JOB_RUN__SEED: 3", "JOB_RUN__SEED: must be {low: ..., high: ...}"),
-    "half a range": ("JOB_RUN__SEED: {low: 3}", "JOB_RUN__SEED: must be {low: ..., high: ...}"),
-    "a word": ("JOB_TRAIN__LEARNING_RATE: {low: small, high: 1}", "JOB_TRAIN__LEARNING_RATE: could not convert"),
-    "upside down": ("JOB_RUN__SEED: {low: 3, high: 1}", "JOB_RUN__SEED: "),
-    "logarithm of nothing": ("JOB_TRAIN__LEARNING_RATE: {low: 0.0, high: 1.0, log: true}", "JOB_TRAIN__LEARNING_RATE: "),
-    "no choice": ("JOB_RUN__SEED: {choices: []}", "choices must be a list"),
-    "misspelt": ("JOB_TRAIN__LERNING_RATE: {low: 1e-5, high: 1e-3}", "Nearest: JOB_TRAIN__LEARNING_RATE"),
-    "an end that is no setting": ("JOB_TRAIN__LEARNING_RATE: {low: -1.0, high: 1e-3}", "JOB_TRAIN__LEARNING_RATE: "),
-    "a choice that is none": ("JOB_TUNING__METHOD: {choices: [full, magic]}", "JOB_TUNING__METHOD: "),
-}
-
-
-@pytest.mark.parametrize("case", BAD)
-def test_what_cannot_be_searched_is_told_before_anything_is_asked(environ, wish, tmp_path, case):
-    space, says = BAD[case]
-    text = refusal(environ, wish(space))
-    assert says in text
-    assert "space.yaml" in text
+def test_nothing_is_asked_of_the_study_when_the_space_is_wrong(environ, wish, tmp_path):
+    assert "Nearest: JOB_TRAIN__LEARNING_RATE" in refusal(environ, wish("JOB_TRAIN__LERNING_RATE: {low: 1e-5, high: 1e-3}"))
     assert not (tmp_path / "study.journal").exists()
 
 
@@ -158,9 +138,42 @@ def test_the_command(environ, wish, tmp_path, capsys):
     assert told.err == "0 result(s) told, 0 in all; 2 new variant(s), 2 without a result.\n"
     assert cli.main([*argv, "--output", str(tmp_path / "sweep.txt")], {}) == 0
     assert not capsys.readouterr().out
+    assert cli.main([*argv, "--output", str(tmp_path / "sweep.txt")], {}) == 64
+    assert "reads its line of it again" in capsys.readouterr().err
     found, _ = sweep.variants((tmp_path / "sweep.txt").read_text())
     chosen = root.load(environ | {"JOB_SWEEP__VARIANTS_PATH": str(tmp_path / "sweep.txt"), "JOB_COMPLETION_INDEX": "1"})
     assert chosen.run.name == found[1]["JOB_RUN__NAME"] == "reviews-3"
     settings.write_text("no setting\n")
     assert cli.main(argv, {}) == 64
     assert "Line 1 is not NAME=value" in capsys.readouterr().err
+
+
+def test_a_failure_that_is_tried_again_stays_open(environ, wish, tmp_path):
+    (first,), _ = asked(environ, wish(count=1))
+    attempt = sweeps.begin(LocalStore(tmp_path / "store"), first["JOB_RUN__NAME"])
+    attempt.failed({"code": 70, "message": "a worker was killed"})
+    assert asked(environ, wish(count=1))[1].startswith("0 result(s) told")
+    score(tmp_path, first, 0.7)
+    assert "Best so far: reviews-0, 0.7." in asked(environ, wish(count=1))[1]
+
+
+def test_runs_of_others_are_neither_told_nor_overwritten(environ, wish, tmp_path):
+    score(tmp_path, {"JOB_RUN__NAME": "reviews-0"}, 0.99)
+    with pytest.raises(DataError, match="There is a run reviews-0 already, which this study did not ask for"):
+        suggest.suggest(environ, wish(count=1))
+    found, said = asked(environ, wish(count=1))
+    assert (found[0]["JOB_RUN__NAME"], said[:10]) == ("reviews-1", "0 result(s")
+
+
+def test_scores_of_other_examples_are_not_told(environ, wish, tmp_path):
+    (first, second), _ = asked(environ, wish(count=2))
+    score(tmp_path, first, 0.7)
+    score(tmp_path, second, 0.8, num_examples=10)
+    with pytest.raises(DataError, match=r"compares accuracy of 2000 examples \(test\), and reviews-1 has accuracy of 10"):
+        suggest.suggest(environ, wish(count=1))
+
+
+def test_a_file_that_is_no_study_is_told(environ, wish, tmp_path):
+    for content in ("hello\n", '{"a": 1}\n', '{"op_code": 77}\n'):
+        (tmp_path / "study.journal").write_text(content)
+        assert "study.journal is no journal of Optuna's" in refusal(environ, wish())

@@ -24,7 +24,7 @@ def test_the_command_writes_what_an_array_reads(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "4 new variant(s)" in done.stderr
-    variants, problems = sweep.variants((tmp_path / "sweep.txt").read_text())
+    variants, problems = sweep.variants((tmp_path / "sweep-1.txt").read_text())
     assert (len(variants), problems) == (4, [])
     assert all(root.load(given | variant).tuning.lora_rank in {4, 8, 16} for variant in variants)
     assert Path(tmp_path / "reviews.journal").is_file()
