@@ -118,14 +118,14 @@ def prepare(folder: Path, examples: int, **config: Any) -> RunDir:
     write_model(run_dir.input_model, **config)
     rows = drawn(examples + HELD_OUT)
     for split, chosen in (("train", rows[HELD_OUT:]), ("eval", rows[:HELD_OUT])):
-        _write_csv(run_dir.input_data(split) / f"{split}.csv", chosen)
+        write_csv(run_dir.input_data(split) / f"{split}.csv", chosen)
         run_dirs.write_json(run_dir.input_data(split).with_suffix(".json"), {"kind": "files", "files": [f"{split}.csv"], "uri": []})
     program.main(run_dir, settings)
     run_dirs.write_json(run_dir.identity, {"settings_fingerprint": "", "data_fingerprint": ""})
     return run_dir
 
 
-def _write_csv(path: Path, rows: tuple[tuple[str, str], ...]) -> None:
+def write_csv(path: Path, rows: tuple[tuple[str, str], ...]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("text", "label"), *rows])

@@ -36,13 +36,16 @@ class Watchdog:
         return time.time() - max(newest, self._started) > self._timeout_s
 
     def dump_stacks(self) -> None:
-        """Ask every worker for its stacks and last collectives, which land in the program's log."""
-        for pid in workers_of(self._root):
-            if not _is_launcher(pid):
-                with contextlib.suppress(ProcessLookupError):
-                    for asked in DUMP_SIGNALS:
+        """Ask every worker for its stacks, then for its last collectives; both land in the program's log.
+
+        One after the other: a worker that does not answer the second signal yet dies of it.
+        """
+        for asked in DUMP_SIGNALS:
+            for pid in workers_of(self._root):
+                if not _is_launcher(pid):
+                    with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, asked)
-        time.sleep(DUMP_WAIT_S)
+            time.sleep(DUMP_WAIT_S)
 
 
 def _modified(path: Path) -> float:

@@ -84,7 +84,7 @@ class Store:
     def __init__(self, folder: Path, examples: Examples) -> None:
         self.folder = folder
         self.examples = examples
-        self._arrays: dict[str, npt.NDArray[np.float32]] = {}
+        self._arrays: dict[str, np.memmap[Any, np.dtype[np.float32]]] = {}
 
     @property
     def unfinished(self) -> Path:
@@ -116,6 +116,11 @@ class Store:
             self._arrays[_file(name, value)][tokens if _tokenwise(value) else slice(rows.start, rows.stop)] = (
                 kept.float().cpu().numpy()
             )
+
+    def flush(self) -> None:
+        """What this process has written is on the disk, and stays there when the power fails."""
+        for array in self._arrays.values():
+            array.flush()
 
     def read(self, rows: Sequence[int], mask: torch.Tensor) -> Tensors:
         """The answer to some rows, with zeros for padding, on the mask's device."""

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 SETTING = "JOB_TUNING__CACHE_FEATURES"
 MASK = "attention_mask"
 PREFIX = "features-"
+TOKENS_AT_ONCE = 8192
+"""Padded tokens that the body is asked with at once.  No setting, because the last bits of the features follow from it, and a run may
+be continued with another memory limit."""
 
 
 @dataclass(frozen=True)
@@ -45,17 +48,17 @@ class FeaturePass:
         run_dir: where they are kept, beside the prepared data.
         task: whose batches the model is asked with.
         engine: the group.
-        max_tokens: padded tokens that one rank holds at once.
         spare_bytes: that must stay free on the disk.
         beat: called between batches, as often on every rank; may raise `StopRequested` on all of them.
+        max_tokens: padded tokens that the body is asked with at once.
     """
 
     run_dir: RunDir
     task: Task
     engine: Engine
-    max_tokens: int
     spare_bytes: int
     beat: Callable[[], None]
+    max_tokens: int = TOKENS_AT_ONCE
 
 
 def remember(model: torch.nn.Module, splits: Sequence[Any], work: FeaturePass) -> None:
@@ -163,6 +166,7 @@ def _fill(store: Store, asks: _Asks, work: FeaturePass) -> None:
         if not is_there and number < len(chunks):
             store.write(chunks[number], *asks.fields(chunks[number]))
         work.beat()
+    store.flush()
     engine.barrier()
     if not is_there and place.local_rank == 0:
         store.unfinished.rename(store.folder)

@@ -116,8 +116,7 @@ def build(run_dir: RunDir, settings: Settings, engine: Engine) -> Trainee:
     preload(run_dir, model)
     wrapped, optimizer = engine.prepare(model, make_optimizer(model, settings.train))
     if settings.tuning.cache_features:
-        limits = settings.eval.micro_batch_tokens, settings.limits.min_free_bytes
-        remember(model, list(splits.values()), FeaturePass(run_dir, task, engine, *limits, beat))
+        remember(model, list(splits.values()), FeaturePass(run_dir, task, engine, settings.limits.min_free_bytes, beat))
     parts = Parts(wrapped, optimizer, functools.partial(learning_rate, settings.train, num_steps), task, feed)
     checkpointer = Checkpointer(run_dir, engine.tensors(model, optimizer), engine, best)
     return Trainee(model, tokenizer, parts, restore(run_dir, checkpointer, engine), checkpointer, num_steps, best, splits["eval"])

@@ -10,6 +10,7 @@ import transformers
 from datasets import load_from_disk
 from safetensors.torch import load_file
 
+from job import run_dir as run_dirs
 from job.errors import StopRequested
 from job.settings import resolved
 from job.workers import evaluate, train
@@ -149,6 +150,24 @@ def test_cached_features_make_the_updates_of_a_body_without_dropout(tmp_path):
     assert asked.keys() == kept.keys()
     assert max(float((asked[name] - kept[name]).abs().max()) for name in asked) < 1e-6
     assert any(float(value.abs().max()) > 1e-3 for value in kept.values())
+
+
+def test_two_ranks_keep_the_same_features_and_train_as_one_whatever_the_memory_for_scoring(tmp_path):
+    """The last bits follow from the batches in which features are made: those follow from the examples alone."""
+    tiny.write_model(tmp_path / "model", seq_classif_dropout=0.0)
+    found, names = [], set()
+    for world_size, tokens in ((1, "4096"), (2, "64")):
+        run_dir = prepared(tmp_path, f"on-{world_size}", "cached")
+        values = resolved.dump(resolved.read(run_dir.settings))
+        values["eval"]["micro_batch_tokens"] = int(tokens)
+        run_dirs.write_json(run_dir.settings, values)
+        tiny.train_all([run_dir], world_size)
+        found.append(load_file(run_dir.checkpoint(LAST) / "model.safetensors"))
+        (kept,) = run_dir.root.glob("features-*")
+        names.add((kept.name, *((path.name, path.read_bytes()) for path in sorted(kept.iterdir()))))
+    assert len(names) == 1
+    one, two = found
+    assert max(float((one[name] - two[name]).abs().max()) for name in one) < 1e-6
 
 
 def test_a_stop_ends_the_pass_of_features_and_the_next_start_makes_it_anew(tmp_path):

@@ -1,6 +1,7 @@
 """A body that answers from what it made of the examples before: the same answers whatever is asked together, from any architecture."""
 
 import contextlib
+import dataclasses
 from types import SimpleNamespace
 
 import datasets
@@ -64,7 +65,7 @@ def work(folder, *, side="right", spare=0):
     run_dir, beats = RunDir(folder / "run"), []
     run_dir.root.mkdir(exist_ok=True)
     task = SimpleNamespace(collate=lambda rows: collate(rows, side))
-    return FeaturePass(run_dir, task, Engine(), 30, spare, lambda: beats.append(1))
+    return FeaturePass(run_dir, task, Engine(), spare, lambda: beats.append(1), 30)
 
 
 @pytest.fixture
@@ -151,7 +152,7 @@ def test_a_pass_that_was_killed_is_made_again(tmp_path, asked):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        remember(frozen("distilbert"), [train], FeaturePass(*list(vars(broken).values())[:-1], killed))
+        remember(frozen("distilbert"), [train], dataclasses.replace(broken, beat=killed))
     before = len(asked)
     remember(frozen("distilbert"), [train], work(tmp_path))
     assert len(asked) - before > 2
