@@ -48,9 +48,9 @@ provision: venv-dev
 demo: venv
 	@env -u JOB_REAL_DATA -u JOB_TEST_REQUIRE_ALL $(BIN)/job demo
 
-# Three at a time on two cores: much of a whole-job test is waiting. A file's tests stay together and share its servers; long files go first.
+# Two at a time on two cores: most of a whole-job test is waiting. A file's tests stay together and share its servers.
 test: provision unit
-	@$(PYTEST) --numprocesses 3 --dist loadfile --no-loadscope-reorder --ignore tests/unit
+	@$(PYTEST) --numprocesses 2 --dist loadfile --ignore tests/unit
 
 # The node's half imports no torch, the workers' half hardly anything else: side by side they take the time of one.
 unit: venv-dev

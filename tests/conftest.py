@@ -19,30 +19,6 @@ from tests.support.servers import slurm as slurm_server
 from tests.support.servers import swift as swift_server
 from tests.support.servers.processes import Endpoint
 
-LONGEST_FIRST = (
-    *(
-        "test_slurm_runs",
-        "test_engines",
-        "test_pipeline",
-        "test_container",
-        "test_matrix",
-        "test_pod",
-        "test_two_hosts",
-        "test_docker_page",
-    ),
-    *(
-        "test_two_containers",
-        "test_sample",
-        "test_recipes",
-        "test_s3_run",
-        "test_kill",
-        "test_model",
-        "test_bad_data",
-        "test_language_recipes",
-    ),
-)
-"""Files, those that take minutes first: what comes late must not be what everybody waits for."""
-
 _swift_venv = Path(os.environ.get("JOB_TEST_SWIFT_VENV") or SWIFT_VENV)
 
 
@@ -55,12 +31,6 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_configure_node(node):
     """Tests that run in processes of their own are told what was asked for, too: their environment no longer says it."""
     node.workerinput["parts"] = parts.taken()
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """In the order in which processes take files (`--no-loadscope-reorder`): the long ones first."""
-    rank = {name: number for number, name in enumerate(LONGEST_FIRST)}
-    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
 
 
 def pytest_collection_finish() -> None:

@@ -31,7 +31,7 @@ ENGINES = {"single": "one process", "ddp": "DDP", "zero1": "ZeRO-1", "zero2": "Z
 """Engines by the job's name, and what people call them."""
 TESTED_ENGINES = ("single", "ddp", "zero2", "zero3")
 """Those of which every cell has a test; ZeRO-1 shares ZeRO-2's code."""
-NEEDS_GPU = "JOB_TUNING__METHOD=qlora needs a GPU: 4-bit weights have kernels there only. Without one the start is refused."
+NEEDS_GPU = "JOB_TUNING__METHOD=qlora needs a GPU, whose memory it is made to spare. Without one the start is refused."
 """Not known from the settings alone, so `job.stages.feasibility` says it."""
 _DEEPSPEED = ("zero1", "zero2", "zero3")
 

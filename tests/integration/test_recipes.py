@@ -49,6 +49,7 @@ def run(hub, tmp_path_factory):
         "distilbert-imdb-csv": recipes.write_imdb_csv,
         "gpt2-tweets": lambda _: None,
         "lora-distilbert": recipes.write_lora_csv,
+        "freeze-distilbert": recipes.write_lora_csv,
     }
     done = {}
 
@@ -72,13 +73,14 @@ LABELS = {
     "distilbert-imdb-csv": ["0", "1"],
     "gpt2-tweets": ["negative", "neutral", "positive"],
     "lora-distilbert": ["0", "1"],
+    "freeze-distilbert": ["0", "1"],
 }
 WHOLE = sorted(LABELS.keys() - {"lora-distilbert"})
 """The recipes that publish a whole model."""
 
 
-ELSEWHERE = {"masked-lm", "causal-lm", "sft", "token-classification", "dpo", "kto", "reward", "embedding", "seq2seq"}
-"""Run in test_language_recipes.py, test_pair_recipes.py and test_seq2seq.py."""
+ELSEWHERE = {"masked-lm", "causal-lm", "sft", "token-classification", "dpo", "kto", "reward", "embedding", "seq2seq", "qlora-sft"}
+"""Run in test_language_recipes.py, test_pair_recipes.py, test_seq2seq.py and test_qlora.py."""
 
 
 def test_every_recipe_is_run():
@@ -100,7 +102,7 @@ def test_the_published_folder_answers_with_the_labels(run, name):
     }
 
 
-@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize("name", sorted({*WHOLE} - {"freeze-distilbert"}))
 def test_the_scores_are_of_the_test_data(run, name):
     finished = run(name)
     scores = finished.report("metrics.json")
@@ -192,3 +194,12 @@ def test_the_card_of_an_adapter_shows_code_that_runs(run, tmp_path, monkeypatch)
     (finished.model / "adapter_config.json").write_text(json.dumps(config))
     answers = names["classify"](["the film was superb", "a story about people that went on for long, and on"], batch_size=2)
     assert {answer["label"] for answer in answers} <= {"0", "1"}
+
+
+def test_a_frozen_body_runs_once_for_each_review(run):
+    finished = run("freeze-distilbert")
+    scores, training = finished.report("metrics.json"), finished.report("training.json")
+    assert scores["split"] == "eval"
+    assert training["num_trained_parameters"] < training["num_parameters"] / 2
+    (kept,) = (finished.folder / "runs/freeze-distilbert").glob("features-*")
+    assert (kept / "last_hidden_state.tokens.npy").is_file()

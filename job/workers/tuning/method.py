@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -85,11 +86,17 @@ def choose_trained(model: Any, settings: Settings) -> Any:
 
 def count(model: Any) -> dict[str, int]:
     """Parameters of a model, and those of them that are trained; what an adapter replaced counts once."""
-    named = [(name, int(getattr(each, "ds_numel", each.numel())), each.requires_grad) for name, each in model.named_parameters()]
+    named = [(name, _num_elements(each), each.requires_grad) for name, each in model.named_parameters()]
     return {
         "num_parameters": sum(number for name, number, _ in named if ".original_module." not in name),
         "num_trained_parameters": sum(number for _, number, trained in named if trained),
     }
+
+
+def _num_elements(parameter: Any) -> int:
+    """Of the whole parameter, where an engine holds a part of it, or bitsandbytes two elements in each byte."""
+    packed = getattr(parameter, "quant_state", None)
+    return math.prod(packed.shape) if packed is not None else int(getattr(parameter, "ds_numel", parameter.numel()))
 
 
 def save(model: Any, folder: Path, run_dir: RunDir, settings: Settings, weights: Mapping[str, torch.Tensor] | None = None) -> None:
