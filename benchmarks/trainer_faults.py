@@ -100,23 +100,30 @@ class Ours:
         subject = Subject(self._inputs, self._folder / f"run-{seed}")
         for _ in range(min(FAULTS_PER_RUN, kills - self.count.kills)):
             process = subject.start()
+            began = time.time()
             if not alive_after(process, draw.uniform(0, self._span_s)):
-                if process.returncode:
-                    self.count.unusable += 1
+                self._look(subject, process.returncode)
                 break
             send([process.pid, *subject.workers()], signal.SIGKILL)
             wait(process)
+            self._look(subject, 0)
             self.count.kills += 1
-            self.count.lost.append(max(0, subject.last_step() - max(subject.committed_steps(), default=0)))
+            if written_since(subject.run_dir() / "metrics.jsonl", began):
+                self.count.lost.append(max(0, subject.last_step() - max(subject.committed_steps(), default=0)))
             self.count.notes += invariants.check(subject)
-        done = any(entry["kind"] == "complete" for entry in subject.entries())
-        code = 0 if done else subject.finish()
+        if not any(entry["kind"] == "complete" for entry in subject.entries()):
+            self._look(subject, subject.finish())
         self.count.finished += 1
-        if code:
-            self.count.unusable += 1
-        else:
+        if any(entry["kind"] == "complete" for entry in subject.entries()):
             self.count.same += subject.weights() == self._reference
         shutil.rmtree(subject.folder)
+
+    def _look(self, subject: Subject, code: int) -> None:
+        """Count a start that failed though nobody killed it, or that had to fall back to an older commit."""
+        fell_back = "Not continuing from step" in subject.log().read_text(errors="replace")
+        if code or fell_back:
+            self.count.unusable += 1
+            self.count.notes.append(f"a start ended with {code}" if code else "a start fell back to an older commit")
 
 
 class Theirs:
@@ -136,21 +143,25 @@ class Theirs:
         place = self._folder / f"run-{seed}"
         left = min(FAULTS_PER_RUN, kills - self.count.kills)
         while left > 0:
-            process = self._start(place)
+            process, began = self._start(place), time.time()
             if alive_after(process, draw.uniform(0, self._span_s)):
                 # The ranks have sessions of their own.
                 send([process.pid, *descendants(process.pid)], signal.SIGKILL)
                 process.wait()
                 left -= 1
                 self.count.kills += 1
-                self.count.lost.append(max(0, self._trained(place) - self._saved(place)))
+                if written_since(place / "steps", began):
+                    self.count.lost.append(max(0, self._trained(place) - self._saved(place)))
             elif process.returncode:
                 self._give_up_newest(place)
             else:
                 break
         while not (place / "final" / "model.safetensors").exists():
             process = self._start(place)
-            if process.wait(END_S):
+            if alive_after(process, END_S):
+                send([process.pid, *descendants(process.pid)], signal.SIGKILL)
+                process.wait()
+            if process.returncode:
                 self._give_up_newest(place)
         self.count.finished += 1
         self.count.same += self._weights(place) == self._reference
@@ -192,6 +203,11 @@ class Theirs:
 
 def _step_of(path: Path) -> int:
     return int(path.name.rpartition("-")[2])
+
+
+def written_since(path: Path, began: float) -> bool:
+    """Whether a start trained anything: what an earlier one lost is counted once."""
+    return path.exists() and path.stat().st_mtime > began
 
 
 def alive_after(process: subprocess.Popen[bytes], seconds: float) -> bool:
@@ -246,7 +262,9 @@ def work(place: Path) -> None:
     )
     trainer = Trainer(model, arguments, DataCollatorWithPadding(tokenizer), rows, callbacks=[Steps()])
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(place)))
-    trainer.save_model(str(place / "final"))
+    trainer.save_model(str(place / "unfinished"))
+    if trainer.is_world_process_zero():
+        (place / "unfinished").rename(place / "final")
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
@@ -261,7 +279,7 @@ def table(counts: list[Count], options: argparse.Namespace, last_seed: int) -> s
             f"seeds {options.seed} to {last_seed}. The Trainer has its defaults and continues from the newest checkpoint in its folder."
         ),
         "",
-        "| | kills | starts that could not continue from the newest checkpoint | steps lost to a kill: median (most) | final weights of an undisturbed run |",
+        "| | kills | starts that failed, or could not continue from the newest checkpoint | steps lost to a kill: median (most) | final weights of an undisturbed run |",
         "|---|---|---|---|---|",
         *(count.row() for count in counts),
         "",
