@@ -16,6 +16,8 @@ from tests.support.containers import podman
 from tests.support.scenarios import EVERY, LAST, Seen
 from tests.support.slurm_runs import ROOT, SWEEP, Site
 
+pytestmark = pytest.mark.timeout(1800)  # nine runs at the same time, on a machine that may be busy
+
 
 @pytest.fixture(scope="module")
 def site(slurm, tmp_path_factory):
