@@ -210,7 +210,8 @@ def test_a_newer_start_fences_an_older_one_off(story):
 def test_the_last_start_continues_and_completes(story):
     assert story.completed.code == 0, story.completed.output
     assert [entry["kind"] for entry in story.completed.entries[-2:]] == ["published", "complete"]
-    assert [entry["kind"] for entry in story.completed.entries].count("started") == 6
+    # The one whose time was over at once may have ended before it took the run over.
+    assert [entry["kind"] for entry in story.completed.entries].count("started") in (5, 6)
 
 
 def test_the_weights_are_those_of_the_undisturbed_run(story, weights, store):
