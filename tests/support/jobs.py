@@ -50,7 +50,7 @@ def start(environ: Mapping[str, str], log: Path, within: Sequence[str] = ()) -> 
         )
 
 
-def run(environ: Mapping[str, str], log: Path, *, stop_after_s: float | None = None, timeout_s: float = 300) -> Ended:
+def run(environ: Mapping[str, str], log: Path, *, stop_after_s: float | None = None, timeout_s: float = 600) -> Ended:
     """Run the job to its end, with a SIGTERM on the way when asked."""
     began = time.monotonic()
     process = start(environ, log)

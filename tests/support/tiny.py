@@ -125,7 +125,7 @@ def prepared_run(folder: Path, name: str, *, train: int = 203, held_out: int = 4
     return run_dir
 
 
-def train_all(run_dirs_: list[Any], world_size: int, timeout_s: float = 300) -> str:
+def train_all(run_dirs_: list[Any], world_size: int, timeout_s: float = 500) -> str:
     """Train prepared run directories one after the other in one real process group; the group's output."""
     import os
     import subprocess
