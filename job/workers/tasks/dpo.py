@@ -23,7 +23,6 @@ from job.workers.metrics.interval import ratio_interval
 from job.workers.metrics.preference import divergence, rewards
 from job.workers.preference import (
     LOSSES,
-    NOT_TRAINED,
     PER_TOKEN,
     WITHOUT_REFERENCE,
     Answers,
@@ -66,14 +65,7 @@ class Preference(SupervisedLM):
         return with_reference(dataset, work)
 
     def collate(self, rows: Sequence[Mapping[str, Any]], epoch: int = NOT_TRAINING) -> Batch:
-        ids = [np.asarray(row[f"{side}_ids"]) for side in SIDES for row in rows]
-        targets = [np.asarray(row[f"{side}_targets"]) for side in SIDES for row in rows]
-        pad = self._padding.pad
-        inputs = {
-            "input_ids": pad(ids, self.tokenizer.pad_token_id),
-            "attention_mask": pad([np.ones(len(each), np.int64) for each in ids], 0),
-        }
-        labels = pad([np.where(target, each, NOT_TRAINED) for each, target in zip(ids, targets, strict=True)], NOT_TRAINED)
+        inputs, labels = self.sides(rows, SIDES)
         extras = {name: torch.tensor([float(row.get(name, 0.0)) for row in rows]) for name in COLUMNS}
         return Batch(inputs, labels, torch.ones(len(rows)), extras)
 

@@ -28,7 +28,7 @@ from job.workers.judged_answers import JUDGED_COMPLETIONS, JUDGED_MESSAGES, SIDE
 from job.workers.ledger import Described
 from job.workers.metrics import preference, table
 from job.workers.metrics.interval import ratio_interval
-from job.workers.preference import NOT_TRAINED, answer_log_probabilities
+from job.workers.preference import answer_log_probabilities
 from job.workers.receipt import Receipt, receipts
 from job.workers.reference import ReferencePass, columns, with_reference
 from job.workers.selection import Count, Selection, check_filled, check_limit, select_filled
@@ -123,14 +123,7 @@ class Judgement(SupervisedLM):
         return with_reference(dataset, ReferencePass(self, start, engine, self.settings.eval.micro_batch_tokens, beat, SIDES))
 
     def collate(self, rows: Sequence[Mapping[str, Any]], epoch: int = NOT_TRAINING) -> Batch:
-        ids = [np.asarray(row[f"{side}_ids"]) for side in SIDES for row in rows]
-        targets = [np.asarray(row[f"{side}_targets"]) for side in SIDES for row in rows]
-        pad = self._padding.pad
-        inputs = {
-            "input_ids": pad(ids, self.tokenizer.pad_token_id),
-            "attention_mask": pad([np.ones(len(each), np.int64) for each in ids], 0),
-        }
-        labels = pad([np.where(target, each, NOT_TRAINED) for each, target in zip(ids, targets, strict=True)], NOT_TRAINED)
+        inputs, labels = self.sides(rows, SIDES)
         extras = {name: torch.tensor([float(row.get(name, 0.0)) for row in rows]) for name in columns(SIDES)}
         extras["desirable"] = torch.tensor([bool(row["desirable"]) for row in rows])
         return Batch(inputs, labels, torch.ones(len(rows)), extras)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from job.records import PreparedData
@@ -15,11 +16,13 @@ from job.workers.conversations import as_text
 from job.workers.exchanges import Exchanges, parse
 from job.workers.ledger import Described
 from job.workers.packing import Piece
+from job.workers.preference import NOT_TRAINED
 from job.workers.readers.base import ID_ROLE, Role, Roles
 from job.workers.receipt import Receipt, receipts
 from job.workers.selection import Count, Selection, check_filled, check_limit, select_filled
 from job.workers.splits import Strata
 from job.workers.tables import Source
+from job.workers.tasks.base import Tensors
 from job.workers.tasks.causal_lm import CausalLM
 from job.workers.tasks.language import LanguageAppraisal
 from job.workers.tasks.raw_text import first_records
@@ -117,6 +120,23 @@ class SupervisedLM(CausalLM):
         model.generation_config.pad_token_id = self.tokenizer.pad_token_id
         loaded: torch.nn.Module = model
         return loaded
+
+    def sides(self, rows: Sequence[Mapping[str, Any]], sides: Sequence[str]) -> tuple[Tensors, torch.Tensor]:
+        """Several answers of each of B records: inputs and labels, the first answers of all records before the second ones.
+
+        Args:
+            rows: records with ``<side>_ids`` [T] and ``<side>_targets`` [T] for each side.
+            sides: their names.
+        """
+        ids = [np.asarray(row[f"{side}_ids"]) for side in sides for row in rows]
+        targets = [np.asarray(row[f"{side}_targets"]) for side in sides for row in rows]
+        pad = self._padding.pad
+        inputs: Tensors = {
+            "input_ids": pad(ids, self.tokenizer.pad_token_id),
+            "attention_mask": pad([np.ones(len(each), np.int64) for each in ids], 0),
+        }
+        labels = pad([np.where(target, each, NOT_TRAINED) for each, target in zip(ids, targets, strict=True)], NOT_TRAINED)
+        return inputs, labels
 
     def samples(self, model: torch.nn.Module) -> list[dict[str, str]]:
         prompts: Sequence[Mapping[str, Any]] = self.prepared.details.get("tokenized", [])
