@@ -58,9 +58,12 @@ class Retries:
                 failure = explain(error)
                 now = self.clock()
                 failing_since = now if failing_since is None else failing_since
-                pause_s = max(failure.retry_after_s, self.jitter.uniform(0, min(self.cap_s, self.base_s * 2**tries)))
-                if not failure.transient or now - failing_since + pause_s > self.timeout_s:
+                left_s = self.timeout_s - (now - failing_since)
+                if not failure.transient or left_s <= 0 or failure.retry_after_s > left_s:
                     raise failure.error from error
+                # A long pause that was drawn is no reason to give up before the time is over: the last try comes at its end.
+                drawn_s = self.jitter.uniform(0, min(self.cap_s, self.base_s * 2**tries))
+                pause_s = max(failure.retry_after_s, min(drawn_s, left_s))
                 logger.warning("%s Trying again in %.1f s.", failure.error.message, pause_s)
             tries = min(tries + 1, 30)
             self.sleep(pause_s)

@@ -2,25 +2,24 @@
 
 python -m tests.faults [--rows kill edge ...] [--count N] [--seed S] [--minutes M]
 python -m tests.faults --mutations    the protocol broken in six ways: each has to be found
+python -m tests.faults --document     write what was found into docs/reliability.md
+
+Two of these commands with different rows may run side by side.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import random
-import statistics
-import subprocess
 import tempfile
 import time
 from pathlib import Path
 
+from tests.faults import record
 from tests.faults.bench import Inputs, Subject
-from tests.faults.driver import Driver, Result
+from tests.faults.driver import Driver
 from tests.faults.matrix import ROWS
 from tests.faults.mutations import MUTATIONS, found
-
-ROOT = Path(__file__).parents[2]
 
 
 def main() -> int:
@@ -30,25 +29,32 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after so long; the next call continues")
     parser.add_argument("--mutations", nargs="*", choices=[*MUTATIONS], help="break the protocol instead, each way or these ways")
+    parser.add_argument("--document", action="store_true", help="write the results into the documents")
     options = parser.parse_args()
     if options.mutations is not None:
         return mutate(options.mutations or [*MUTATIONS])
-    log = ROOT / ".cache" / "faults" / f"{version()}.jsonl"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    end = time.monotonic() + options.minutes * 60
-    print(f"seed {options.seed}, results in {log}", flush=True)
-    with tempfile.TemporaryDirectory(prefix="job-faults-") as folder:
-        driver = Driver.make(Path(folder))
-        for row in options.rows:
-            wanted = options.count or ROWS[row].count
-            seed = options.seed
-            while num_hits(log, row) < wanted and time.monotonic() < end:
-                for result in driver.faults(row, seed):
-                    keep(log, result)
-                seed += 1
-    text = table(read(log))
-    print(text)
-    return 1 if any(result["violations"] for result in read(log)) else 0
+    if options.document:
+        record.write_page(record.version())
+        return 0
+    file = record.results(record.version())
+    print(f"seed {options.seed}, results in {file}", flush=True)
+    disturb(file, options.rows, options.count, options.seed, time.monotonic() + options.minutes * 60)
+    results = record.read(file)
+    print(record.table(results))
+    return 1 if any(result["violations"] for result in results) else 0
+
+
+def disturb(file: Path, rows: list[str], count: int | None, seed: int, end: float) -> None:
+    """Make what is missing of these rows, each run with a seed of its own; runs that are not as they should be stay for a look."""
+    folder = Path(tempfile.mkdtemp(prefix="job-faults-"))
+    driver = Driver.make(folder)
+    for row in rows:
+        known = [result["seed"] for result in record.read(file) if result["row"] == row]
+        number = max(known, default=seed - 1) + 1
+        while record.num_hits(record.read(file), row) < (count or ROWS[row].count) and time.monotonic() < end:
+            for result in driver.faults(row, number):
+                record.keep(file, result)
+            number += 1
 
 
 def mutate(names: list[str]) -> int:
@@ -66,42 +72,6 @@ def mutate(names: list[str]) -> int:
                 f"| {MUTATIONS[name].title} | {'; '.join(green) or 'green'} | {'red: ' + red[0] if red else 'GREEN'} |", flush=True
             )
     return int(failed)
-
-
-def version() -> str:
-    """Of the code under test: the tree of ``job/`` as it is committed; changes that are not make it ``-changed``."""
-    tree = subprocess.run(["git", "rev-parse", "--short", "HEAD:job"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    changed = subprocess.run(["git", "status", "--porcelain", "job"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    return tree.strip() + ("-changed" if changed else "")
-
-
-def keep(log: Path, result: Result) -> None:
-    with log.open("a") as file:
-        file.write(json.dumps(result.as_json()) + "\n")
-    mark = "ok" if not result.violations else "VIOLATION " + "; ".join(result.violations)
-    print(f"{result.row} seed {result.seed}: {result.what or 'ended before the fault'}, {result.seconds} s: {mark}", flush=True)
-
-
-def read(log: Path) -> list[dict[str, object]]:
-    return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-
-
-def num_hits(log: Path, row: str) -> int:
-    return sum(bool(result["hit"]) for result in read(log) if result["row"] == row)
-
-
-def table(results: list[dict[str, object]]) -> str:
-    """The counts as Markdown."""
-    lines = ["| fault | wanted | made | violations | lost steps, median (most) | local bytes, most |", "|---|---|---|---|---|---|"]
-    for name, row in ROWS.items():
-        mine = [result for result in results if result["row"] == name]
-        hits = [result for result in mine if result["hit"]]
-        lost = [int(str(result["lost_steps"])) for result in hits if result["lost_steps"] is not None]
-        steps = f"{statistics.median(lost):g} ({max(lost)})" if lost else ""
-        size = f"{max(int(str(result['local_bytes'])) for result in mine):,}" if mine else ""
-        wrong = sum(bool(result["violations"]) for result in mine)
-        lines.append(f"| {row.title} | {row.count} | {len(hits)} | {wrong} | {steps} | {size} |")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,10 @@ from tests.support import jobs, tiny
 NAME = "tiny"
 CANARY = "canary7f3aSecret"
 """In every secret of a run's environment; no byte that is stored or logged may hold it."""
-SAVE_EVERY = 20
+SAVE_EVERY, STEPS_MAX = 15, 120
 TIMEOUT_S = 300.0
 STEPS = {
-    "TRAIN__MAX_STEPS": "240",
+    "TRAIN__MAX_STEPS": str(STEPS_MAX),
     "TRAIN__LOG_EVERY_STEPS": "1",
     "CHECKPOINT__EVERY_STEPS": str(SAVE_EVERY),
     "PARALLEL__WORKERS_PER_NODE": "2",
@@ -41,9 +41,16 @@ class Inputs:
 
     @classmethod
     def make(cls, folder: Path) -> Inputs:
-        tiny.write_model(folder / "model")
+        tiny.write_model(folder / "model", dim=64, hidden_dim=256)  # a hundred thousand weights
+        plain = dict.fromkeys(("dropout", "attention_dropout", "seq_classif_dropout"), 0.0)
+        tiny.write_model(folder / "model-plain", dim=64, hidden_dim=256, **plain)
         tiny.write_csv(folder / "train.csv", tiny.sentences(300))
         return cls(folder)
+
+    @property
+    def plain(self) -> dict[str, str]:
+        """Settings of a run whose result depends on how it is cut by rounding alone: no dropout, and no choice of a best step."""
+        return {"MODEL__URI": str(self.folder / "model-plain"), "EVAL__BEST_METRIC": "none"}
 
 
 @dataclass
@@ -53,7 +60,16 @@ class Subject:
     inputs: Inputs
     folder: Path
     changes: Mapping[str, str] = field(default_factory=dict)
+    variant: Mapping[str, str] = field(default_factory=dict)
+    """Settings that make it another run: it is compared with an undisturbed one that has them too."""
     starts: int = 0
+    seed: int = 0
+    tolerance: float = 0.0
+    """How far its weights may be from those of an undisturbed run; 0: not a bit."""
+    finish_with: Callable[[Subject], int] | None = None
+    """How its last start is made, where one process does not do."""
+    cold: bool = False
+    """Whether every program is started by an interpreter of its own (`tests.support.warm`)."""
     server: TroubledS3 | None = None
     """The store, where it is not a folder."""
     _servers: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
@@ -63,6 +79,9 @@ class Subject:
         if self.server is None:
             self.server = self._servers.enter_context(troubled_s3(self.store))
         return self.server
+
+    def close(self) -> None:
+        self._servers.close()
 
     @property
     def store(self) -> Path:
@@ -75,7 +94,7 @@ class Subject:
         return self.folder / f"log-{number or self.starts}"
 
     def environ(self, place: str = "here") -> dict[str, str]:
-        chosen = {name: value for name, value in {**STEPS, **self.changes}.items() if value}
+        chosen = {name: value for name, value in {**STEPS, **self.variant, **self.changes}.items() if value}
         chosen = {"OUTPUT__URI": str(self.store), **chosen}
         settings = tiny.environ(self.inputs.folder, RUN__DIR=str(self.folder / place), **chosen)
         reached = self.server.endpoint.environment() if self.server else {}
@@ -86,15 +105,13 @@ class Subject:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.starts += 1
         if not fault:
-            return jobs.start(self.environ(place), self.log())
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("JOB_")}
-        environ = {**clean, "PYTHONPATH": str(jobs.ROOT), **self.environ(place), "FAULT": fault}
-        with self.log().open("wb") as output:
-            command = [sys.executable, "-m", "tests.faults.node", "run"]
-            return subprocess.Popen(command, env=environ, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+            return jobs.start(self.environ(place), self.log(), cold=self.cold)
+        return jobs.start({**self.environ(place), "FAULT": fault}, self.log(), module="tests.faults.node", cold=self.cold)
 
     def finish(self, place: str = "here") -> int:
         """Start, and wait for the end; the exit code."""
+        if self.finish_with:
+            return self.finish_with(self)
         return wait(self.start(place))
 
     def entries(self) -> list[dict[str, Any]]:
@@ -105,7 +122,24 @@ class Subject:
 
     def weights(self) -> str:
         """sha256 of the published weights."""
-        return hashlib.sha256((jobs.published(self.store, NAME) / "model.safetensors").read_bytes()).hexdigest()
+        return hashlib.sha256(self.model().read_bytes()).hexdigest()
+
+    def model(self) -> Path:
+        return jobs.published(self.store, NAME) / "model.safetensors"
+
+    def stage(self) -> str:
+        """What the newest start last said it is doing; empty before the first word."""
+        found = ""
+        with contextlib.suppress(FileNotFoundError):
+            for line in self.log().read_bytes().splitlines():
+                with contextlib.suppress(ValueError):
+                    found = str(json.loads(line).get("stage", found))
+        return found
+
+    def staged(self, place: str = "here") -> bool:
+        """Whether a checkpoint is being written or uploaded."""
+        folder = self.run_dir(place) / "checkpoints"
+        return folder.is_dir() and any(folder.iterdir())
 
     def last_step(self, place: str = "here") -> int:
         """The last step that this place's record of metrics shows; 0 before the first."""
@@ -139,8 +173,6 @@ def descendants(pid: int) -> list[int]:
 
 
 def _step(line: bytes) -> int | None:
-    import json
-
     with contextlib.suppress(ValueError):
         return int(json.loads(line)["step"])
     return None  # the last line of a file that is being written

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from tests.faults.outcome import Outcome
 
 FAULTS_PER_RUN = 6
 """After so many faults a run is left to finish; fewer where time is short."""
+COLD_SHARE = 0.1
+"""Of the runs, start every program with an interpreter of its own; the others fork them (`tests.support.warm`)."""
 
 
 @dataclass
@@ -26,34 +29,49 @@ class Result:
     row: str
     seed: int
     what: str
+    kind: str
     hit: bool
     seconds: float
     lost_steps: int | None = None
     local_bytes: int = 0
+    cold: bool = False
     violations: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Reference:
+    """A run that nothing disturbed, and the seconds it took."""
+
+    subject: Subject
+    span_s: float
+
+
 @dataclass
 class Driver:
-    """Runs below ``folder``; ``reference`` are the weights of the undisturbed run, ``span_s`` the seconds it took."""
+    """Runs below ``folder``, compared with undisturbed ones.  A share of them starts with interpreters of its own."""
 
     folder: Path
     inputs: Inputs
-    reference: str
-    span_s: float
+    references: dict[str, Reference] = field(default_factory=dict)
 
     @classmethod
     def make(cls, folder: Path) -> Driver:
-        inputs = Inputs.make(folder / "inputs")
-        subject = Subject(inputs, folder / "undisturbed")
-        began = time.monotonic()
-        code = subject.finish()
-        assert code == 0, subject.log().read_text()
-        assert invariants.check(subject) == []
-        return cls(folder, inputs, subject.weights(), time.monotonic() - began)
+        return cls(folder, Inputs.make(folder / "inputs"))
+
+    def reference(self, variant: Mapping[str, str], *, cold: bool = False) -> Reference:
+        """The undisturbed run of a variant: made once."""
+        name = json.dumps([*sorted(variant.items()), cold])
+        if name not in self.references:
+            subject = Subject(self.inputs, self.folder / f"undisturbed-{len(self.references)}", variant=variant, cold=cold)
+            began = time.monotonic()
+            code = subject.finish()
+            assert code == 0, subject.log().read_text()
+            assert invariants.check(subject) == []
+            self.references[name] = Reference(subject, time.monotonic() - began)
+        return self.references[name]
 
     def faults(self, row: str, seed: int, most: int = FAULTS_PER_RUN) -> Iterator[Result]:
         """Disturb one run, drawn from ``seed``, at most ``most`` times, and let it finish; a result for each fault.
@@ -61,33 +79,38 @@ class Driver:
         The last result carries what is wrong with the finished run.
         """
         draw = random.Random(f"{row} {seed}")
-        subject = Subject(self.inputs, self.folder / f"{row}-{seed}")
+        cold = draw.random() < COLD_SHARE
+        subject = Subject(self.inputs, self.folder / f"{row}-{seed}", seed=seed, cold=cold)
+        span_s = self.reference({}, cold=cold).span_s
         found: Result | None = None
         for _ in range(most):
             began = time.monotonic()
-            outcome = ROWS[row].fault(subject, draw, self.span_s)
+            outcome = ROWS[row].fault(subject, draw, span_s)
             if found is not None:
                 yield found
             found = self._result(row, seed, subject, outcome, time.monotonic() - began)
             if outcome.done or not outcome.hit:
                 break
         assert found is not None
+        began = time.monotonic()
         found.violations += self._finish(subject)
+        found.seconds = round(found.seconds + time.monotonic() - began, 1)
         if not found.violations:
             shutil.rmtree(subject.folder)
+        subject.close()
         yield found
 
     def _result(self, row: str, seed: int, subject: Subject, outcome: Outcome, seconds: float) -> Result:
         wrong = [*outcome.violations, *invariants.check(subject), *invariants.check_distance(subject, subject.last_step())]
-        size = subject.local_bytes()
-        return Result(row, seed, outcome.what, outcome.hit, round(seconds, 1), outcome.lost_steps, size, wrong)
+        about = {"cold": subject.cold, "lost_steps": outcome.lost_steps, "local_bytes": subject.local_bytes()}
+        return Result(row, seed, outcome.what, outcome.kind, outcome.hit, round(seconds, 1), violations=wrong, **about)
 
     def _finish(self, subject: Subject) -> list[str]:
         """Let the run finish undisturbed and compare."""
         code = 0 if any(entry["kind"] == "complete" for entry in subject.entries()) else subject.finish()
         if code != 0:
             return [f"the run did not finish: {code}"]
-        wrong = invariants.check(subject)
-        return wrong + (
-            [] if subject.weights() == self.reference else ["the published weights are not those of an undisturbed run"]
-        )
+        wrong, reference = invariants.check(subject), self.reference(subject.variant).subject
+        if subject.weights() != reference.weights() and not invariants.alike(subject, reference):
+            wrong.append("the published weights are not those of an undisturbed run")
+        return wrong

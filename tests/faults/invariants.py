@@ -7,6 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from safetensors.numpy import load_file
+
 from tests.faults.bench import CANARY, NAME, SAVE_EVERY, Subject
 
 KEPT = 2
@@ -35,6 +38,14 @@ def check_distance(subject: Subject, trained: int) -> list[str]:
     committed = max(subject.committed_steps(), default=0)
     late = trained - committed > 3 * SAVE_EVERY
     return [f"step {trained} was trained and the newest commit is of step {committed}"] if late else []
+
+
+def alike(subject: Subject, reference: Subject) -> bool:
+    """Whether the published weights are those of another run within the subject's tolerance, relative to each tensor's largest."""
+    mine, its = load_file(subject.model()), load_file(reference.model())
+    if subject.tolerance == 0 or set(mine) != set(its):
+        return False
+    return all(np.abs(mine[name] - its[name]).max() <= subject.tolerance * max(np.abs(its[name]).max(), 1e-3) for name in mine)
 
 
 def _numbers(log: list[Path], entries: list[dict[str, Any]]) -> list[str]:

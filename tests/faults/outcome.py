@@ -15,12 +15,13 @@ from tests.faults.bench import Subject
 class Outcome:
     """What one fault did.
 
-    ``hit`` is false when the run ended before the fault came.  ``violations`` are the row's own; ``lost_steps`` were trained and have to
+    ``hit`` is false when the run ended before the fault came.  ``kind`` is what the row's faults are counted by.  ``violations`` are the row's own; ``lost_steps`` were trained and have to
     be trained again; ``done`` says that the row needs no further start of this run.
     """
 
     hit: bool
     what: str = ""
+    kind: str = ""
     violations: list[str] = field(default_factory=list)
     lost_steps: int | None = None
     done: bool = False

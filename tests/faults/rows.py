@@ -11,13 +11,17 @@ import shutil
 import signal
 from pathlib import Path
 
-from tests.faults.bench import Subject, descendants, send, wait, wait_for_any
+from tests.faults.bench import STEPS_MAX, Subject, descendants, send, wait, wait_for_any
 from tests.faults.outcome import Outcome, sleep
+
+HARMS = ("flip", "cut", "delete")
 
 
 def kill_at_random(subject: Subject, draw: random.Random, span_s: float) -> Outcome:
     """SIGKILL at a random instant: one worker, the node process alone, or everything at once."""
-    target, moment = draw.choice(["worker", "node", "group"]), draw.uniform(0, span_s)
+    target = draw.choice(["worker", "node", "group"])
+    left = 1 - max(subject.committed_steps(), default=0) / STEPS_MAX
+    moment = draw.uniform(0, span_s * (0.25 + 0.75 * left))
     process = subject.start()
     if not sleep(process, moment):
         return Outcome(hit=False)
@@ -33,25 +37,35 @@ def kill_at_random(subject: Subject, draw: random.Random, span_s: float) -> Outc
     wrong = code not in ((0, 70, -9) if target == "worker" else (-9,))
     lost = max(0, trained - max(subject.committed_steps(), default=0))
     said = [f"after the kill of {target} the job ended with {code}"] if wrong else []
-    return Outcome(hit=True, what=f"{target} after {moment:.1f} s", violations=said, lost_steps=lost)
+    return Outcome(hit=True, what=f"{target} after {moment:.1f} s", kind=target, violations=said, lost_steps=lost)
 
 
-def stop_at_random(subject: Subject, draw: random.Random, span_s: float) -> Outcome:
-    """SIGTERM or SIGUSR2 at a random instant, to the node process or to every process at once: 75, and nothing trained is lost."""
+PHASES = ("fetch", "prepare", "train", "save", "evaluate", "publish")
+
+
+def stop_in_phase(subject: Subject, draw: random.Random, _: float) -> Outcome:
+    """SIGTERM or SIGUSR2 in each phase in turn, to the node process or to every process at once: 75, and nothing trained is lost."""
     number, everyone = draw.choice([signal.SIGTERM, signal.SIGUSR2]), draw.random() < 0.5
-    moment = draw.uniform(0.6, span_s)  # before that Python itself is starting
+    phase = PHASES[subject.starts % len(PHASES)]
+    before = max(subject.committed_steps(), default=0)
     process = subject.start()
-    if not sleep(process, moment):
+    reached = {"train": lambda: subject.last_step() > before, "save": subject.staged}
+    if not wait_for_any(reached.get(phase, lambda: subject.stage().startswith(phase)), process):
         return Outcome(hit=False)
+    sleep(process, draw.uniform(0, 0.2))
     send([process.pid, *(subject.workers() if everyone else [])], number)
     code = wait(process)
     trained, committed = subject.last_step(), max(subject.committed_steps(), default=0)
-    violations = [] if code in (0, 75) else [f"{number.name} was answered with {code}"]
+    # Behind the last word of the log there is nothing left to stop.
+    violations = (
+        [] if code == 75 or (code == 0 and phase in {"evaluate", "publish"}) else [f"{number.name} was answered with {code}"]
+    )
     if code == 75 and trained > committed:
         violations.append(f"75 with step {trained} trained and {committed} committed")
-    reached = "all" if everyone else "node"
+    who = "all" if everyone else "the node process"
+    what = f"{number.name} to {who} in {phase}: {code}"
     return Outcome(
-        hit=True, what=f"{number.name} to {reached} after {moment:.1f} s", violations=violations, lost_steps=trained - committed
+        hit=True, what=what, kind=f"{number.name} in {phase}", violations=violations, lost_steps=max(0, trained - committed)
     )
 
 
@@ -72,7 +86,14 @@ def stop_some(subject: Subject, draw: random.Random, span_s: float) -> Outcome:
         said.append(f"75 with step {trained} trained and {committed} committed")
     reached = "one rank" if one else "all"
     what = f"{number.name} to {reached}, {data_workers} data workers: {code}"
-    return Outcome(hit=True, what=what, violations=said, lost_steps=max(0, trained - committed), done=code == 0)
+    return Outcome(
+        hit=True,
+        what=what,
+        kind=f"{reached}, {data_workers} data workers",
+        violations=said,
+        lost_steps=max(0, trained - committed),
+        done=code == 0,
+    )
 
 
 def short_grace(subject: Subject, draw: random.Random, span_s: float) -> Outcome:
@@ -114,7 +135,7 @@ def all_bad(subject: Subject, draw: random.Random, _: float) -> Outcome:
     for folder in sorted({path.parent for path in subject.store.rglob("step-*/MANIFEST.json")}):
         path = draw.choice(sorted(path for path in folder.iterdir() if path.is_file()))
         kept[path] = path.read_bytes()
-        _harm(path, draw.choice(["flip", "cut", "delete"]), draw)
+        _harm(path, draw.choice(HARMS), draw)
     codes = [subject.finish() for _ in range(2)]
     said = [] if codes == [78, 78] else [f"without a usable commit: {codes}"]
     if any(entry["kind"] == "committed" for entry in subject.entries()[len(entries) :]):
@@ -124,20 +145,10 @@ def all_bad(subject: Subject, draw: random.Random, _: float) -> Outcome:
     return Outcome(hit=True, what=f"{len(kept)} commits damaged: {codes}", violations=said)
 
 
-def kill_at_edge(subject: Subject, draw: random.Random, _: float) -> Outcome:
-    """SIGKILL of the node process before or after its n-th change of the store."""
-    number, moment = draw.randint(1, _num_changes(subject)), draw.choice(["before", "after"])
-    code = wait(subject.start(fault=f"{number}:{moment}"))
-    if code == 0:
-        return Outcome(hit=False)
-    violations = [] if code == -signal.SIGKILL else [f"the failpoint was not reached: {code}"]
-    return Outcome(hit=True, what=f"{moment} change {number}", violations=violations)
-
-
 def two_at_once(subject: Subject, draw: random.Random, span_s: float) -> Outcome:
     """A second attempt from another machine: the first is fenced off with 76, the second finishes."""
     first = subject.start("here")
-    if not sleep(first, draw.uniform(0, span_s)):
+    if not sleep(first, draw.uniform(0, 0.8 * span_s)):
         return Outcome(hit=False)
     second = subject.start("there")
     codes = wait(first), wait(second)
@@ -149,7 +160,7 @@ def two_at_once(subject: Subject, draw: random.Random, span_s: float) -> Outcome
 def frozen_and_woken(subject: Subject, draw: random.Random, span_s: float) -> Outcome:
     """All processes of an attempt are frozen, another finishes the run, the first wakes: it changes nothing and ends with 76."""
     first = subject.start("here")
-    if not sleep(first, draw.uniform(0.6, span_s)):
+    if not sleep(first, draw.uniform(0.6, 0.8 * span_s)):
         return Outcome(hit=False)
     frozen = [first.pid, *subject.workers("here")]
     send(frozen, signal.SIGSTOP)
@@ -170,7 +181,8 @@ def damaged_checkpoint(subject: Subject, draw: random.Random, span_s: float) -> 
         return Outcome(hit=False)
     newest = [entry for entry in subject.entries() if entry["kind"] == "committed"][-1]
     folder = (subject.store / newest["fields"]["manifest"]).parent
-    path, harm = draw.choice(sorted(path for path in folder.iterdir() if path.is_file())), draw.choice(["flip", "cut", "delete"])
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    path, harm = files[subject.seed % len(files)], HARMS[subject.seed // len(files) % len(HARMS)]
     content = path.read_bytes()
     _harm(path, harm, draw)
     code = subject.finish()
@@ -179,16 +191,7 @@ def damaged_checkpoint(subject: Subject, draw: random.Random, span_s: float) -> 
     violations = [] if code == 0 and fell_back else [f"{harm} of {path.name}: {code}, plan {plan}, fell back: {fell_back}"]
     if folder.exists():  # retention may have removed it since
         path.write_bytes(content)  # the general check would find the damage that was made here
-    return Outcome(hit=True, what=f"{harm} of {path.name}", violations=violations, done=True)
-
-
-def _num_changes(subject: Subject) -> int:
-    """How often an undisturbed run changes its store; counted once for all runs with these inputs."""
-    known = subject.inputs.folder / "num-changes"
-    if not known.exists():
-        other = Subject(subject.inputs, subject.inputs.folder / "counted", subject.changes)
-        assert wait(other.start(fault=f"count:{known}")) == 0, other.log().read_text()
-    return int(known.read_text())
+    return Outcome(hit=True, what=f"{harm} of {path.name}", kind=f"{harm} of {path.name}", violations=violations, done=True)
 
 
 def _harm(path: Path, harm: str, draw: random.Random) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,7 +57,7 @@ class Folder(MutableMapping[str, bytes]):
 
 @dataclass
 class Trouble:
-    """One fault: what it does to the first fitting request from number ``at`` on (from 1), and, unless ``once``, to all after it.
+    """One fault: what it does to the ``at``-th fitting request (from 1), and, unless ``once``, to all after it.
 
     ``methods`` and ``where`` (text of the key, or of what is listed) say what fits; ``damaged`` lets other bytes be stored than were sent.
     """
@@ -67,6 +68,8 @@ class Trouble:
     where: str = ""
     once: bool = True
     damaged: bool = False
+    seconds: float = float("inf")
+    """How long it lasts, from the first request that met it."""
 
 
 @dataclass
@@ -75,6 +78,7 @@ class TroubledS3(ScriptedS3):
 
     trouble: Trouble | None = None
     count: int = 0
+    since: float = 0.0
     hits: list[str] = field(default_factory=list)
 
     def plan(self, trouble: Trouble | None) -> None:
@@ -90,11 +94,16 @@ class TroubledS3(ScriptedS3):
     def take_fault(self, request: Requested) -> Fault | None:
         with self.lock:
             self.requests.clear()  # bodies of whole runs are not kept
-            self.count += 1
             trouble = self.trouble
-            if trouble is None or self.count < trouble.at or request.method not in trouble.methods.split():
+            if trouble is None or request.method not in trouble.methods.split():
                 return None
-            if trouble.where not in f"/{request.key}/{request.query.get('prefix', '')}" or (trouble.once and self.hits):
+            if trouble.where not in f"/{request.key}/{request.query.get('prefix', '')}":
+                return None
+            self.count += 1
+            if self.count < trouble.at or (trouble.once and self.hits):
+                return None
+            self.since = time.monotonic() if not self.hits else self.since
+            if time.monotonic() - self.since > trouble.seconds:
                 return None
             self.hits.append(f"{request.method} {request.key}")
             if trouble.damaged and request.body:

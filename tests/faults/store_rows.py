@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import time
 
-from tests.faults.bench import Subject, wait
+from tests.faults.bench import Subject, wait, wait_for_any
 from tests.faults.outcome import Outcome
 from tests.faults.store import BUCKET, Trouble, TroubledS3
 from tests.support.servers.scripted import Fault
 
 GIVE_UP_S = "4"
 """How long a failing request is tried again in these runs."""
+NUM_ENTRIES = 12
+"""Log entries of an undisturbed run, at least."""
 NUM_REQUESTS = 150
 """Roughly as many as an undisturbed run makes; a number beyond its end is no hit."""
 WRITES = "PUT POST"
@@ -44,21 +47,44 @@ FOR_GOOD = {
 
 def store_once(subject: Subject, draw: random.Random, _: float) -> Outcome:
     """One fault at a random request: the run ends with 0 as if nothing had been."""
-    kind = draw.choice(sorted(ONCE))
-    server = _serve(subject)
+    kind = sorted(ONCE)[subject.seed % len(ONCE)]
+    server = serve(subject)
     resumed = kind == "reply flipped"
     if resumed and not _leave_a_commit(subject):
         return Outcome(hit=False)
     code = _start_with(subject, server, ONCE[kind], 1 if resumed else draw.randint(1, NUM_REQUESTS))
     said = [] if code == 0 else [f"{kind}: the job ended with {code}"]
-    return Outcome(hit=bool(server.hits), what=f"{kind} at {server.hits[:1]}", violations=said, done=code == 0)
+    return Outcome(hit=bool(server.hits), what=f"{kind} at {server.hits[:1]}", kind=kind, violations=said, done=code == 0)
+
+
+def lost_reply(subject: Subject, draw: random.Random, _: float) -> Outcome:
+    """The reply to a log entry is lost after it was written: the job finds its own entry there, and goes on."""
+    server = serve(subject)
+    trouble = draw.choice([ONCE["lost reply to a commit"], Trouble(Fault("", 500, "InternalError", done=True), 0, "PUT", "/log/")])
+    code = _start_with(subject, server, Trouble(trouble.fault, 1, trouble.methods, trouble.where), 1 + subject.seed % NUM_ENTRIES)
+    said = [] if code == 0 else [f"lost reply: the job ended with {code}"]
+    hit = bool(server.hits)
+    return Outcome(hit=hit, what=f"lost reply to {server.hits[:1]}", kind="lost reply", violations=said, done=code == 0)
+
+
+def away_for_a_while(subject: Subject, draw: random.Random, _: float) -> Outcome:
+    """The store cannot be reached for a second up to for ever: 0 when it comes back in time, else 69."""
+    server, seconds = serve(subject), draw.choice([1.0, 2.0, 8.0, 1e9])
+    server.plan(Trouble(Fault(""), draw.randint(1, NUM_REQUESTS), once=False, seconds=seconds))
+    code = wait(subject.start())
+    hit = bool(server.hits)
+    server.plan(None)
+    allowed = {0} if seconds < 3 else {0, 69}  # uploads beside training have patience of their own
+    said = [] if code in allowed else [f"away for {seconds:g} s: {code}"]
+    return Outcome(hit=hit, what=f"away for {seconds:g} s: {code}", kind=f"{seconds:g} s", violations=said, done=code == 0)
 
 
 def store_for_good(subject: Subject, draw: random.Random, _: float) -> Outcome:
     """From a random request on the store refuses or stays away: its code; the next start goes on from the last commit."""
-    kind = draw.choice(sorted(FOR_GOOD))
+    kind = sorted(FOR_GOOD)[(subject.seed + subject.starts) % len(FOR_GOOD)]
     trouble, expected = FOR_GOOD[kind]
-    server = _serve(subject)
+    server = serve(subject)
+    subject.changes = {**subject.changes, "CHECKPOINT__MAX_FAILED_UPLOADS": "2"}
     began, known = time.time(), len(subject.entries())
     code = _start_with(subject, server, trouble, draw.randint(1, NUM_REQUESTS))
     # With nothing left to do but shipping the last lines, a job may end well.
@@ -66,10 +92,10 @@ def store_for_good(subject: Subject, draw: random.Random, _: float) -> Outcome:
     if len(subject.entries()) < known:
         said.append("the log became shorter")
     what = f"{kind} from {server.hits[:1]} on: {code} after {time.time() - began:.0f} s"
-    return Outcome(hit=bool(server.hits), what=what, violations=said, done=code == 0)
+    return Outcome(hit=bool(server.hits), what=what, kind=kind, violations=said, done=code == 0)
 
 
-def _serve(subject: Subject) -> TroubledS3:
+def serve(subject: Subject) -> TroubledS3:
     """This run's server, started with its first fault and for as long as the driver lives."""
     server = subject.serve()
     subject.changes = {**subject.changes, "OUTPUT__URI": f"s3://{BUCKET}", "LIMITS__STORE_TIMEOUT_S": GIVE_UP_S}
@@ -77,7 +103,7 @@ def _serve(subject: Subject) -> TroubledS3:
 
 
 def _start_with(subject: Subject, server: TroubledS3, trouble: Trouble, at: int) -> int:
-    server.plan(Trouble(trouble.fault, at, trouble.methods, trouble.where, trouble.once, trouble.damaged))
+    server.plan(dataclasses.replace(trouble, at=at))
     code = wait(subject.start())
     hits = list(server.hits)
     server.plan(None)
@@ -87,8 +113,6 @@ def _start_with(subject: Subject, server: TroubledS3, trouble: Trouble, at: int)
 
 def _leave_a_commit(subject: Subject) -> bool:
     """Train up to a commit on a machine that is lost then."""
-    from tests.faults.bench import wait_for_any
-
     process = subject.start("lost")
     if not wait_for_any(lambda: len(subject.committed_steps()) >= 2, process):
         return False

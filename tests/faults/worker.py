@@ -95,6 +95,21 @@ def flip(loop: Loop, step: Any, real: Real) -> Any:
     return result
 
 
+def memory(loop: Loop, step: Any, real: Real) -> Any:
+    """The device has no memory left for the first micro-batch of one step."""
+    task = loop.parts.task
+    loss_sum = task.loss_sum
+
+    def too_large(model: Any, batch: Any) -> Any:
+        task.loss_sum = loss_sum  # type: ignore[method-assign]
+        raise torch.OutOfMemoryError("A fault of the tests: out of memory")
+
+    if not hasattr(loop, "short"):
+        loop.short = True  # type: ignore[attr-defined]
+        task.loss_sum = too_large  # type: ignore[method-assign]
+    return real(loop, step)
+
+
 def crash(_: Loop, __: Any, ___: Real) -> Any:
     raise RuntimeError("A fault of the tests.")
 
@@ -105,6 +120,7 @@ HARMS: dict[str, Callable[[Loop, Any, Real], Any]] = {
     "hang": hang,
     "slow": slow,
     "flip": flip,
+    "memory": memory,
     "crash": crash,
 }
 

@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import socket
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +26,7 @@ from job.settings import resolved
 from job.workers import prepare
 from job.workers.evaluate import open_subject
 from job.workers.tasks import make_task
-from tests.support import tiny
+from tests.support import tiny, warm
 
 SPLIT_SIZES = {"train": 60, "eval": 20, "test": 37}
 ROWS = {
@@ -81,7 +80,7 @@ def evaluate(run_dir: RunDir, world_size: int = 1) -> list[int]:
         started = []
         for rank in range(world_size):
             log = opened.enter_context((run_dir.root / f"stderr-{rank}").open("w"))
-            started.append(subprocess.Popen(command, env=base | {"RANK": str(rank), "LOCAL_RANK": str(rank)}, stderr=log))
+            started.append(warm.Popen(command, env=base | {"RANK": str(rank), "LOCAL_RANK": str(rank)}, stderr=log))
         return [process.wait(timeout=300) for process in started]
 
 

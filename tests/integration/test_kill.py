@@ -44,7 +44,7 @@ def killed(inputs, tmp_path_factory):
     ``still`` are the workers that went on without it, ``beside`` those of them that did so when the next start's own began.
     """
     folder = tmp_path_factory.mktemp("killed")
-    process = jobs.start(environ(inputs, folder), folder / "first")
+    process = jobs.start(environ(inputs, folder), folder / "first", cold=True)
     try:
         jobs.wait_for(lambda: commits(folder), process)
     finally:
@@ -54,7 +54,7 @@ def killed(inputs, tmp_path_factory):
     time.sleep(1)
     still = [pid for pid in left if is_alive(pid)]
     committed = max(commits(folder))
-    second = jobs.start(environ(inputs, folder), folder / "second")
+    second = jobs.start(environ(inputs, folder), folder / "second", cold=True)
     jobs.wait_for(lambda: set(launch.workers_of(folder / "runs/tiny")) - set(left), second)
     beside = [pid for pid in left if is_alive(pid)]
     return SimpleNamespace(folder=folder, still=still, beside=beside, committed=committed, code=second.wait(300))
@@ -64,7 +64,7 @@ def killed(inputs, tmp_path_factory):
 def test_a_stop_signal_to_every_process_finds_interpreters_that_are_starting(inputs, tmp_path, moment, number):
     """torchrun, or its workers, have only just begun and know no handler yet."""
     log, expected = tmp_path / "log", {"launcher": 1, "workers": 3}[moment]
-    process = jobs.start(environ(inputs, tmp_path), log)
+    process = jobs.start(environ(inputs, tmp_path), log, cold=True)
     try:
         jobs.wait_for(lambda: len(of_program(tmp_path, "train")) >= expected, process)
         for pid in [process.pid, *of_program(tmp_path, "train")]:

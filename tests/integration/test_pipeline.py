@@ -29,7 +29,7 @@ def complete(inputs, tmp_path_factory):
     """A run of two workers, from nothing to complete."""
     folder = tmp_path_factory.mktemp("complete")
     environ = _environ(inputs, folder, PARALLEL__WORKERS_PER_NODE="2", TRAIN__EPOCHS="6", TRAIN__LEARNING_RATE="3e-3")
-    ended = jobs.run(environ, folder / "log")
+    ended = jobs.run(environ, folder / "log", cold=True)
     assert ended.code == 0, ended.output
     return folder, environ, ended
 

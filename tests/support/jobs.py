@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support import warm
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -30,18 +32,23 @@ class Ended:
         return dict(json.loads(self.output.strip().splitlines()[-1]))
 
 
-def start(environ: Mapping[str, str], log: Path, within: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+def start(
+    environ: Mapping[str, str], log: Path, within: Sequence[str] = (), *, module: str = "job", cold: bool = False
+) -> subprocess.Popen[bytes]:
     """Start the job in the background; its output goes to ``log``.
 
     Args:
         environ: its variables.
         log: a file.
         within: a command that runs the command after it, elsewhere.
+        module: what is run with the argument ``run``.
+        cold: start it, and all that it starts, with interpreters of their own (`tests.support.warm`).
     """
     clean = {name: value for name, value in os.environ.items() if not name.startswith("JOB_")}
+    popen = subprocess.Popen if cold or within else warm.Popen
     with log.open("wb") as output:
-        return subprocess.Popen(
-            [*within, sys.executable, "-m", "job", "run"],
+        return popen(
+            [*within, sys.executable, "-m", module, "run"],
             env={**clean, "PYTHONPATH": str(ROOT), **environ},
             cwd=log.parent,
             stdin=subprocess.DEVNULL,
@@ -50,10 +57,12 @@ def start(environ: Mapping[str, str], log: Path, within: Sequence[str] = ()) -> 
         )
 
 
-def run(environ: Mapping[str, str], log: Path, *, stop_after_s: float | None = None, timeout_s: float = 600) -> Ended:
+def run(
+    environ: Mapping[str, str], log: Path, *, stop_after_s: float | None = None, timeout_s: float = 600, cold: bool = False
+) -> Ended:
     """Run the job to its end, with a SIGTERM on the way when asked."""
     began = time.monotonic()
-    process = start(environ, log)
+    process = start(environ, log, cold=cold)
     try:
         if stop_after_s is not None:
             try:

@@ -133,13 +133,13 @@ def train_all(run_dirs_: list[Any], world_size: int, timeout_s: float = 500) -> 
     import psutil
 
     from job.cluster import launch, topology
+    from tests.support import warm
 
     shape = topology.Topology(1, 0, world_size, 1, "cpu")
     plan = launch.plan("train", Path("unused"), shape, os.environ)
-    script = str(Path(__file__).parent / "train_all.py")
-    argv = [*plan.argv[:-3], script, *(str(run_dir.root) for run_dir in run_dirs_)]
+    argv = [*plan.argv[:-3], "-m", "tests.support.train_all", *(str(run_dir.root) for run_dir in run_dirs_)]
     environ = {**plan.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    process = subprocess.Popen(argv, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = warm.Popen(argv, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         output, errors = process.communicate(timeout=timeout_s)
     except subprocess.TimeoutExpired:
