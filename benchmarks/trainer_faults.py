@@ -4,7 +4,8 @@
 
 The fault is the first row of the matrix, everything at once: SIGKILL of every process of a run at a random instant, then another start, as a
 scheduler would make it, at most six times in a run, and one that is left to finish.  Both train the same small model on the same
-rows with two gloo ranks for 240 steps and save every 20.  The Trainer is started again with the newest checkpoint of its folder
+rows with two gloo ranks for 120 steps and save every 15.  Programs of both sides are forked from one that has imported everything
+(`tests.support.warm`): an instant then falls into training more often than into imports.  The Trainer is started again with the newest checkpoint of its folder
 (``get_last_checkpoint``, which is what ``resume_from_checkpoint=True`` takes).  Where it cannot be continued from that one, it is counted and
 removed, as a person would do in the morning.
 
@@ -36,6 +37,7 @@ from job.cluster import launch
 from tests.faults import invariants
 from tests.faults.bench import SAVE_EVERY, STEPS, Inputs, Subject, descendants, send, wait
 from tests.faults.driver import FAULTS_PER_RUN
+from tests.support import warm
 
 RESULTS = Path(__file__).parent / "results" / "trainer_faults.md"
 MAX_STEPS = int(STEPS["TRAIN__MAX_STEPS"])
@@ -174,7 +176,7 @@ class Theirs:
         command = [sys.executable, *torchrun, "-m", "benchmarks.trainer_faults", "--worker", str(place)]
         environ = {**os.environ, **QUIET, "OMP_NUM_THREADS": "1", "INPUTS": str(self._inputs.folder)}
         with (place / "log").open("ab") as log:
-            return subprocess.Popen(command, env=environ, cwd=ROOT, stdout=log, stderr=log)
+            return warm.Popen(command, env=environ, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def _give_up_newest(self, place: Path) -> None:
         """A start failed though nobody killed it: its newest checkpoint is what it could not continue from."""

@@ -54,7 +54,9 @@ def publish(context: RunContext, fetched: FetchedInputs, scored: EvalReport, tim
     )
     _write_report(context, parts)
     with context.stop.interruptible():
-        entry = attempt.publish_model(run_dir.model, {"step": parts.train["best_step"], **run_dirs.read_json(run_dir.identity)})
+        identity = {"step": parts.train["best_step"], **run_dirs.read_json(run_dir.identity)}
+        result = {"metric": scored.main_metric, "value": scored.interval.get("value")}
+        entry = attempt.publish_model(run_dir.model, identity, result)
     published = PublishedRun(
         model_uri=attempt.uri_of(entry),
         report_path=str(run_dir.report / "report.html"),
@@ -63,7 +65,7 @@ def publish(context: RunContext, fetched: FetchedInputs, scored: EvalReport, tim
         value=float(scored.metrics[scored.main_metric]),
         manifest_sha256=entry["manifest_sha256"],
     )
-    attempt.complete({"metric": scored.main_metric, "value": scored.interval.get("value")})
+    attempt.complete(result)
     return published
 
 

@@ -81,7 +81,7 @@ def _is_complete(settings: Settings, entries: Sequence[LogEntry]) -> bool:
 
 
 def _begin(settings: Settings, log: RunLog) -> Attempt | None:
-    """Append ``started``, unless the run is complete or nothing can come of another attempt."""
+    """Append ``started``, unless the run is complete or nothing can come of another attempt; None when there is nothing left to do."""
     entries = log.read()
     if _is_complete(settings, entries):
         return None
@@ -89,10 +89,12 @@ def _begin(settings: Settings, log: RunLog) -> Attempt | None:
     check_access(settings)
     if entries:
         logger.info("run %s has %d log entries; taking it over", settings.run.name, len(entries))
-    return log.start(
+    begun = log.start(
         resolved.fingerprint(settings),
         {"task": settings.task, "settings": resolved.result_settings(settings), "places": resolved.places(settings)},
     )
+    # An attempt may have ended between the last two entries.  What it published is the result: once more would leave two models.
+    return None if begun.complete_published() else begun
 
 
 def _check_hope(settings: Settings, entries: Sequence[LogEntry]) -> None:
@@ -163,7 +165,7 @@ def _local_inputs(settings: Settings) -> Iterator[tuple[str, Path]]:
 def _check_same_settings(settings: Settings, entries: Sequence[LogEntry]) -> None:
     """What was trained, or finished, with other settings is not continued; which ones differ is said by name."""
     made_by = {entry.nonce: entry for entry in entries if entry.kind == "started"}
-    complete = [entry for entry in entries if entry.kind == "complete"][-1:]
+    complete = [entry for entry in entries if entry.kind in ("published", "complete")][-1:]
     kept = [made_by[entry.nonce] for entry in complete or live_commits(entries) if entry.nonce in made_by]
     if not kept:
         return

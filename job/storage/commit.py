@@ -132,12 +132,12 @@ class Attempt(Journal):
         with self.uploading():
             parts.put_part(self.log.store, self.prefix + _checkpoint(step), folder, node)
 
-    def publish_model(self, folder: Path, fields: Mapping[str, Any]) -> LogEntry:
-        """Upload the finished model; parameters and errors as for `commit_checkpoint`."""
+    def publish_model(self, folder: Path, fields: Mapping[str, Any], result: Mapping[str, Any] | None = None) -> LogEntry:
+        """Upload the finished model; parameters and errors as for `commit_checkpoint`.  ``result`` is for the entry that ends the run."""
         manifest = payload.make_manifest(folder, "model", fields)
         with self.uploading():
             key = payload.upload(self.log.store, f"{self.prefix}model/", folder, manifest)
-        return self._append("published", key, manifest)
+        return self._append("published", key, manifest, result=dict(result or {}))
 
     def write_part(self, name: str, data: bytes) -> str:
         """Write a part of the metrics or logs under a name not used before in this attempt; its key."""
@@ -148,6 +148,11 @@ class Attempt(Journal):
     def complete(self, fields: Mapping[str, Any] | None = None) -> LogEntry:
         """The run is done."""
         return self.append("complete", **(fields or {}))
+
+    def complete_published(self) -> LogEntry | None:
+        """The run is done, if an attempt has published its model; it may have ended before it could say so.  None where nothing is published."""
+        published = next((entry for entry in reversed(self.entries) if entry.kind == "published"), None)
+        return self.complete(published.fields.get("result")) if published else None
 
     def stopped(self, record: Mapping[str, Any] | None = None) -> LogEntry:
         """The attempt was asked to stop, and everything it trained is committed."""

@@ -8,8 +8,8 @@ from tests.faults.bench import SAVE_EVERY, STEPS_MAX, Subject, wait
 from tests.faults.outcome import Outcome
 from tests.faults.world_rows import ROUNDING
 
-STALL_S = 40.0
-"""What the watchdog is told where a rank hangs."""
+STALL_S, COLD_STALL_S = 15.0, 40.0
+"""What the watchdog is told where a rank hangs; it counts from the start of the workers' interpreters."""
 CODES = {"nan": 93, "inf": 93, "hang": 71, "slow": 0, "flip": 70, "memory": 0}
 
 
@@ -18,8 +18,9 @@ def harmed_rank(subject: Subject, draw: random.Random, _: float) -> Outcome:
     kind, step = sorted(CODES)[subject.seed % len(CODES)], draw.randint(1, STEPS_MAX - 10)
     if kind == "memory":  # it goes on in smaller pieces
         subject.variant, subject.tolerance = subject.inputs.plain, ROUNDING
+    stall = str(COLD_STALL_S if subject.cold else STALL_S)
     # For the others the watchdog keeps its usual patience: it counts from the workers' start, which a busy machine draws out.
-    subject.changes = {**subject.changes, "LIMITS__STALL_TIMEOUT_S": str(STALL_S) if kind == "hang" else ""}
+    subject.changes = {**subject.changes, "LIMITS__STALL_TIMEOUT_S": stall if kind == "hang" else ""}
     code = wait(subject.start(fault=f"worker:{kind}:{step}"))
     said = [] if code == CODES[kind] else [f"{kind} at step {step}: {code} instead of {CODES[kind]}"]
     return Outcome(hit=True, what=f"{kind} from step {step}: {code}", kind=kind, violations=said, done=True)

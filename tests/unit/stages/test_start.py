@@ -69,13 +69,20 @@ def test_a_later_start_takes_over(settings, caplog):
     assert "tiny has 1 log entries; taking it over" in caplog.text
 
 
-def test_a_complete_run_is_not_started(settings, log, tmp_path):
-    start_attempt(settings).complete()
+@pytest.mark.parametrize("ended", ["complete", "published"])
+def test_a_complete_run_is_not_started(settings, log, tmp_path, payload, ended):
+    """Nor is one that is only published: what is left to do is its last entry."""
+    first = start_attempt(settings)
+    first.publish_model(payload, {"step": 10}, {"metric": "accuracy", "value": 0.5})
+    if ended == "complete":
+        first.complete({"metric": "accuracy", "value": 0.5})
     assert start_attempt(settings) is None
     assert start_attempt(tiny.settings(tmp_path, LIMITS__STALL_TIMEOUT_S="9")) is None
     with pytest.raises(SettingsError, match="tiny is complete, and was made with another JOB_RUN__SEED, JOB_TRAIN__EPOCHS"):
         start_attempt(tiny.settings(tmp_path, TRAIN__EPOCHS="9", RUN__SEED="1"))
-    assert [entry.kind for entry in log.read()] == ["started", "complete"]
+    again = ["started"] if ended == "published" else []
+    assert [entry.kind for entry in log.read()] == ["started", "published", *again, "complete"]
+    assert log.read()[-1].fields == {"metric": "accuracy", "value": 0.5}
 
 
 def test_other_settings_may_follow_as_long_as_nothing_was_trained(settings, tmp_path):
