@@ -89,6 +89,13 @@ TABLE = [
     one("unknown encoding", "a.csv", GOOD, "JOB_DATA__ENCODING", changes={"DATA__ENCODING": "utf-88"}, code=64),
     one("gzip cut off", "a.csv.gz", gzip.compress(os.urandom(9000))[:5000], "a.csv.gz is not a sound gzip file", "gzip -t"),
     one("zstd cut off", "a.csv.zst", zstandard.compress(os.urandom(9000))[:5000], "a.csv.zst is not a sound zstd file"),
+    one(
+        "a bomb",
+        "a.csv.gz",
+        gzip.compress(GOOD + b" " * (1 << 28), 9),
+        "a.csv.gz comes to more than 268,435,456 bytes",
+        "decompressed",
+    ),
     one("no gzip", "a.csv.gz", GOOD, "a.csv.gz is not a sound gzip file"),
     one("no zstd", "a.jsonl.zst", labelled("a", "b"), "a.jsonl.zst is not a sound zstd file"),
     one("no parquet", "a.parquet", GOOD, "a.parquet is not a sound Parquet file", "JOB_DATA__FORMAT"),

@@ -10,6 +10,7 @@ import codecs
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 
@@ -19,6 +20,8 @@ from job.workers.readers.base import DataFile
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _BLOCK_BYTES = 1 << 16
+MAX_EXPANSION, FREE_BYTES = 500, 256 * 1024 * 1024
+"""A compressed file that comes to more than so many times its size, and to more than so many bytes, is a bomb: text comes to 3 to 50."""
 
 
 def compression(file: DataFile) -> str | None:
@@ -32,18 +35,18 @@ def compression(file: DataFile) -> str | None:
 
 
 @contextmanager
-def open_bytes(file: DataFile) -> Iterator[pa.NativeFile]:
+def open_bytes(file: DataFile) -> Iterator[BinaryIO]:
     """The file's bytes, decompressed.
 
     Raises:
-        DataError: when the file is empty, or its gzip or zstd stream is broken or cut off.
+        DataError: when the file is empty, its gzip or zstd stream is broken or cut off, or a bomb.
     """
     if file.path.stat().st_size == 0:
         raise DataError(f"{file.name} is empty (0 bytes).", "Remove the file from the data, or write it anew.")
     kind = compression(file)
     plain = pa.OSFile(str(file.path))
     try:
-        with plain if kind is None else pa.CompressedInputStream(plain, kind) as stream:
+        with plain if kind is None else io.BufferedReader(_Expanded(file, kind, plain), _BLOCK_BYTES) as stream:
             yield stream
     except OSError as error:
         # Arrow reports a broken stream as an OSError without a number; a broken disk has one.
@@ -52,6 +55,32 @@ def open_bytes(file: DataFile) -> Iterator[pa.NativeFile]:
         raise DataError(
             f"{file.name} is not a sound {kind} file: {error}.", "Compress or copy the file anew; `gzip -t` and `zstd -t` test one."
         ) from error
+
+
+class _Expanded(io.RawIOBase):
+    """The content of a compressed file, as far as it can be meant."""
+
+    def __init__(self, file: DataFile, kind: str, plain: pa.NativeFile) -> None:
+        self._file, self._stream, self._num_bytes = file, pa.CompressedInputStream(plain, kind), 0
+        self._most = max(FREE_BYTES, MAX_EXPANSION * file.path.stat().st_size)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        block = self._stream.read(len(buffer))
+        self._num_bytes += len(block)
+        if self._num_bytes > self._most:
+            raise DataError(
+                f"{self._file.name} comes to more than {self._most:,} bytes when it is decompressed, over {MAX_EXPANSION} times its size.",
+                "No text is like that: see where the file comes from. If it is meant, give it decompressed.",
+            )
+        buffer[: len(block)] = block
+        return len(block)
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
 
 
 def read_lines(file: DataFile, encoding: str, newline: str) -> Iterator[str]:

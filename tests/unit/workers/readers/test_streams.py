@@ -7,6 +7,7 @@ import pytest
 import zstandard
 
 from job.errors import DataError, SettingsError
+from job.workers.readers import streams
 from job.workers.readers.base import DataFile
 from job.workers.readers.streams import compression, open_bytes, read_lines, read_text
 
@@ -54,6 +55,18 @@ def test_a_stream_cut_off_is_refused(tmp_path, name, pack):
         open_bytes(make(tmp_path, whole[:60_000], name)) as s,
     ):
         s.read()
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress])
+def test_a_bomb_is_not_unpacked(tmp_path, monkeypatch, pack):
+    monkeypatch.setattr(streams, "FREE_BYTES", 1 << 20)
+    monkeypatch.setattr(streams, "MAX_EXPANSION", 40)
+    bomb = make(tmp_path, pack(b"0" * (1 << 24)), "bomb.txt")
+    with pytest.raises(DataError, match=r"bomb.txt comes to more than 1,048,576 bytes"), open_bytes(bomb) as stream:
+        while stream.read(1 << 16):
+            pass
+    text = " ".join(f"{n * n}" for n in range(400_000))
+    assert read_text(make(tmp_path, pack(text.encode()), "large.txt"), "utf-8") == text
 
 
 def test_a_flipped_bit_in_gzip_is_refused(tmp_path):
