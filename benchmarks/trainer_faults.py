@@ -4,7 +4,7 @@
 
 The fault is the first row of the matrix, everything at once: SIGKILL of every process of a run at a random instant, then another start, as a
 scheduler would make it, at most six times in a run, and one that is left to finish.  Both train the same small model on the same
-rows with two gloo ranks for 120 steps and save every 15.  Programs of both sides are forked from one that has imported everything
+rows with two gloo ranks for 64 steps and save every 8.  Programs of both sides are forked from one that has imported everything
 (`tests.support.warm`): an instant then falls into training more often than into imports.  The Trainer is started again with the newest checkpoint of its folder
 (``get_last_checkpoint``, which is what ``resume_from_checkpoint=True`` takes).  Where it cannot be continued from that one, it is counted and
 removed, as a person would do in the morning.

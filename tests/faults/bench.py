@@ -21,7 +21,7 @@ from tests.support import jobs, tiny
 NAME = "tiny"
 CANARY = "canary7f3aSecret"
 """In every secret of a run's environment; no byte that is stored or logged may hold it."""
-SAVE_EVERY, STEPS_MAX = 15, 120
+SAVE_EVERY, STEPS_MAX = 8, 64
 TIMEOUT_S = 300.0
 STEPS = {
     "TRAIN__MAX_STEPS": str(STEPS_MAX),

@@ -18,7 +18,7 @@ from tests.faults.outcome import Outcome
 
 FAULTS_PER_RUN = 6
 """After so many faults a run is left to finish; fewer where time is short."""
-COLD_SHARE = 0.1
+COLD_SHARE = 0.04
 """Of the runs, start every program with an interpreter of its own; the others fork them (`tests.support.warm`)."""
 
 

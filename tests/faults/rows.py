@@ -21,7 +21,7 @@ def kill_at_random(subject: Subject, draw: random.Random, span_s: float) -> Outc
     """SIGKILL at a random instant: one worker, the node process alone, or everything at once."""
     target = draw.choice(["worker", "node", "group"])
     left = 1 - max(subject.committed_steps(), default=0) / STEPS_MAX
-    moment = draw.uniform(0, span_s * (0.25 + 0.75 * left))
+    moment = draw.uniform(0, span_s * (0.2 + 0.65 * left))
     process = subject.start()
     if not sleep(process, moment):
         return Outcome(hit=False)

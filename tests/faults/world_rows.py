@@ -17,7 +17,7 @@ EVERY = "7"
 """Steps between checkpoints: no divisor of an epoch's 17, so that kills fall into the middle of one."""
 WORLDS = ("2", "1", "2")
 ROUNDING = 1e-4
-"""Of each tensor's largest weight: what other sums may come to after 120 steps."""
+"""Of each tensor's largest weight: what other sums may come to after some dozen steps."""
 
 
 def resumed(subject: Subject, draw: random.Random, span_s: float) -> Outcome:
