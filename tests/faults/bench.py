@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -152,14 +152,20 @@ class Subject:
     def local_bytes(self) -> int:
         """What the run's places hold now, without the store."""
         total = 0
-        for path in self.folder.rglob("*"):
+        for path in files_below(self.folder):
             with contextlib.suppress(FileNotFoundError):
-                if path.is_file() and self.store not in path.parents:
+                if self.store not in path.parents:
                     total += path.stat().st_size
         return total
 
     def workers(self, place: str = "here") -> list[int]:
         return launch.workers_of(self.run_dir(place))
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """All files of a folder in which processes may still write and delete."""
+    for place, _, names in os.walk(folder):
+        yield from (Path(place) / name for name in names)
 
 
 def descendants(pid: int) -> list[int]:

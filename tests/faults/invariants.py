@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file
 
-from tests.faults.bench import CANARY, NAME, SAVE_EVERY, Subject
+from tests.faults.bench import CANARY, NAME, SAVE_EVERY, Subject, files_below
 
 KEPT = 2
 """Newest commits that retention has to leave, as the runs' settings say by default."""
@@ -115,9 +115,9 @@ def _lineage(entries: list[dict[str, Any]]) -> list[str]:
 
 def _secrets(folder: Path) -> list[str]:
     found = []
-    for path in folder.rglob("*"):
+    for path in files_below(folder):
         try:
-            if path.is_file() and CANARY.encode() in path.read_bytes():
+            if CANARY.encode() in path.read_bytes():
                 found.append(f"a secret stands in {path.relative_to(folder)}")
         except FileNotFoundError:
             continue

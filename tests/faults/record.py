@@ -15,6 +15,8 @@ from tests.faults.matrix import ROWS
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results" / "faults"
 PAGE = ROOT / "docs" / "reliability.md"
+NUM_SHOWN = 36
+"""Kinds of a row that are listed."""
 MARKS = ("<!-- matrix -->\n", "<!-- /matrix -->\n")
 """What stands between them is written by ``python -m tests.faults --document``."""
 
@@ -86,7 +88,7 @@ def document(tree: str) -> str:
         mine = {kind: count for (row, kind), count in sorted(kinds.items()) if row == name}
         if mine:
             fewest, most = min(mine.values()), max(mine.values())
-            shown = ", ".join(f"{kind} {count}" for kind, count in mine.items())
+            shown = ", ".join(f"{kind} {count}" for kind, count in mine.items()) if len(mine) <= NUM_SHOWN else "all in the results"
             listed.append(f"- `{name}`, {len(mine)} kinds, each {fewest} to {most} times: {shown}\n")
     return head + "\n" + table(found) + "\n" + "".join(listed)
 

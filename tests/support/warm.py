@@ -29,18 +29,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 PRELOADED = (
-    *(
-        "torch",
-        "torch.distributed.run",
-        "transformers",
-        "datasets",
-        "accelerate",
-        "safetensors.torch",
-        "boto3",
-        "botocore.httpsession",
-    ),
-    *("transformers.models.distilbert.modeling_distilbert", "sklearn.metrics", "job.cli", "job.pipeline", "job.workers.evaluate"),
-    *("job.workers.prepare", "job.workers.train"),
+    *("torch", "torch.distributed.run", "transformers", "datasets", "accelerate", "safetensors.torch", "sklearn.metrics"),
+    *("transformers.models.distilbert.modeling_distilbert", "boto3", "botocore.httpsession"),
+    *("job.cli", "job.pipeline", "job.workers.prepare", "job.workers.train", "job.workers.evaluate"),
 )
 OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
 """What `job.cluster.launch` gives to workers and libraries read at their import."""
