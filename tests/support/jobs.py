@@ -61,6 +61,8 @@ def run(
     environ: Mapping[str, str], log: Path, *, stop_after_s: float | None = None, timeout_s: float = 600, cold: bool = False
 ) -> Ended:
     """Run the job to its end, with a SIGTERM on the way when asked."""
+    if not cold:
+        warm.ready()
     began = time.monotonic()
     process = start(environ, log, cold=cold)
     try:

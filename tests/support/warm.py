@@ -80,7 +80,7 @@ class Popen(subprocess.Popen[Any]):
     """As ``subprocess.Popen``; ``[sys.executable, "-m", module, ...]`` is started by this process's server, which starts with the first."""
 
     def _execute_child(self, args: Any, *rest: Any) -> None:
-        Current.server = Current.server or _first_server()
+        ready()
         _execute_child(self, args, *rest)
 
 
@@ -88,6 +88,11 @@ class Current:
     """This process's server, once there is one."""
 
     server: Server | None = None
+
+
+def ready() -> None:
+    """Start the first server unless it is there: what is timed afterwards does not pay for its imports."""
+    Current.server = Current.server or _first_server()
 
 
 def _first_server() -> Server:
