@@ -93,8 +93,12 @@ def _begin(settings: Settings, log: RunLog) -> Attempt | None:
         resolved.fingerprint(settings),
         {"task": settings.task, "settings": resolved.result_settings(settings), "places": resolved.places(settings)},
     )
-    # An attempt may have ended between the last two entries.  What it published is the result: once more would leave two models.
-    return None if begun.complete_published() else begun
+    published = next((entry for entry in reversed(begun.entries) if entry.kind == "published"), None)
+    if published is None:
+        return begun
+    # An attempt ended between the last two entries.  What it published is the result: once more would leave two models.
+    begun.complete(published.fields.get("result"))
+    return None
 
 
 def _check_hope(settings: Settings, entries: Sequence[LogEntry]) -> None:

@@ -149,11 +149,6 @@ class Attempt(Journal):
         """The run is done."""
         return self.append("complete", **(fields or {}))
 
-    def complete_published(self) -> LogEntry | None:
-        """The run is done, if an attempt has published its model; it may have ended before it could say so.  None where nothing is published."""
-        published = next((entry for entry in reversed(self.entries) if entry.kind == "published"), None)
-        return self.complete(published.fields.get("result")) if published else None
-
     def stopped(self, record: Mapping[str, Any] | None = None) -> LogEntry:
         """The attempt was asked to stop, and everything it trained is committed."""
         return self.append("stopped", **(record or {}))

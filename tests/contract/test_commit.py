@@ -66,11 +66,9 @@ def test_a_run_from_start_to_end(store, make_checkpoint, tmp_path):
     assert attempt.last_step == 10
     assert attempt.last_commit == entry["manifest"] == f"run/attempts/{attempt.nonce}/checkpoints/step-0000000010/MANIFEST.json"
     assert attempt.write_part("metrics-0000000010.jsonl", b"{}\n") == f"run/attempts/{attempt.nonce}/metrics-0000000010.jsonl"
-    assert attempt.complete_published() is None, "nothing is published"
     published = attempt.publish_model(make_checkpoint(11), fields(11), {"metric": "accuracy", "value": 0.5})
     assert attempt.uri_of(published) == f"{store.uri}/run/attempts/{attempt.nonce}/model"
-    complete = attempt.complete_published()
-    assert (complete["metric"], complete["value"]) == ("accuracy", 0.5)
+    attempt.complete(published["result"])
     entries = RunLog(store, "run").read()
     assert [entry.kind for entry in entries] == ["started", "committed", "published", "complete"]
     assert entries == attempt.entries
