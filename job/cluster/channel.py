@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import select
 import socket
 import threading
 from collections.abc import Mapping
@@ -57,6 +58,15 @@ class Channel:
         except (OSError, ValueError):
             return None
         return message if isinstance(message, dict) and isinstance(message.get("kind"), str) else None
+
+    def has_ended(self) -> bool:
+        """Whether the other end has closed the connection, as the kernel does for a process that died.  Only while nobody receives."""
+        try:
+            waiting = select.poll()
+            waiting.register(self._connection, select.POLLIN)
+            return bool(waiting.poll(0)) and not self._connection.recv(1, socket.MSG_PEEK)
+        except (OSError, ValueError):  # ValueError: this end was closed
+            return True
 
     def finish(self) -> None:
         """Nothing more will be sent; what was sent arrives."""

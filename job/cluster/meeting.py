@@ -90,14 +90,17 @@ class Door:
             with self._lock:
                 if self._error:
                     raise self._error
-                if len(self._seats) == self._hello.num_nodes - 1:
-                    return self._begin(stop)
-                if time.monotonic() > knock:
+                if self._is_full() or time.monotonic() > knock:
                     self._see_who_is_there()
                     knock = time.monotonic() + KNOCK_S
+                if self._is_full():
+                    return self._begin(stop)
             if time.monotonic() > deadline:
                 raise self._not_complete()
             time.sleep(POLL_S)
+
+    def _is_full(self) -> bool:
+        return len(self._seats) == self._hello.num_nodes - 1
 
     def _begin(self, stop: StopRequest) -> LinkedGroup:
         links = {node: channel for node, (channel, _) in sorted(self._seats.items())}
@@ -110,7 +113,7 @@ class Door:
 
     def _see_who_is_there(self) -> None:
         for node, (channel, guest) in list(self._seats.items()):
-            if not channel.send({"kind": "pulse"}):
+            if channel.has_ended() or not channel.send({"kind": "pulse"}):
                 logger.info("node %d (%s) is gone again", node, guest.host)
                 del self._seats[node]
                 channel.close()

@@ -73,3 +73,15 @@ def test_sending_to_nobody_says_so(ends):
     assert first.receive() is None
     first.close()
     assert not first.send({"kind": "pulse"})
+
+
+def test_an_end_that_was_closed_is_seen_without_a_word(ends):
+    first, second, bare = ends
+    assert not first.has_ended()
+    second.send({"kind": "late"})
+    assert not first.has_ended(), "something is still to be read"
+    assert first.receive() == {"kind": "late"}
+    bare.shutdown(socket.SHUT_RDWR)
+    assert first.has_ended()
+    first.close()
+    assert first.has_ended()

@@ -120,9 +120,8 @@ def test_work_may_end_the_wait(make):
 def test_a_stop_of_one_node_is_everybodys_and_says_whose(make):
     _, stops = make(3)
     stops[2].request("SIGTERM")
-    until(lambda: all(stop.requested_at for stop in stops))
+    until(lambda: all(stop.requested_at and stop.path.exists() for stop in stops))  # the file comes last
     assert [stop.cause for stop in stops] == ["SIGTERM on node 2 (h2)"] * 2 + ["SIGTERM"]
-    assert all(stop.path.exists() for stop in stops)
 
 
 @pytest.mark.parametrize("failed", [0, 1, 2])

@@ -140,6 +140,19 @@ def test_a_node_that_was_restarted_before_all_are_there_takes_its_seat_again(pla
     assert [main.join().num_nodes, *(node.join().num_nodes for node in nodes)] == [3, 3, 3]
 
 
+def test_nobody_begins_with_a_seat_whose_node_has_died(places, come):
+    main = come(places(3)[0])
+    gone = socket.create_connection(("127.0.0.1", _open(places)))
+    channel = Channel(gone, 5)
+    channel.send(Hello.of("my-run", places(3)[1]).message())
+    assert channel.receive()["kind"] == "seated"
+    channel.close()
+    second = come(places(3)[2])
+    time.sleep(0.5)
+    first = come(places(3)[1])
+    assert [node.join().num_nodes for node in (main, first, second)] == [3, 3, 3]
+
+
 def _open(places):
     """The main node's port, once it listens."""
     port = places(2)[0].main_port
