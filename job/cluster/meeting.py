@@ -83,24 +83,22 @@ class Door:
             raise
 
     def _gather(self, stop: StopRequest) -> LinkedGroup:
-        logger.info("waiting for %d other nodes at %s", self._hello.num_nodes - 1, self._where)
+        others = self._hello.num_nodes - 1
+        logger.info("waiting for %d other nodes at %s", others, self._where)
         deadline, knock = time.monotonic() + self._patience.rendezvous_s, 0.0
         while True:
             stop.check()
             with self._lock:
                 if self._error:
                     raise self._error
-                if self._is_full() or time.monotonic() > knock:
+                if len(self._seats) == others or time.monotonic() > knock:
                     self._see_who_is_there()
                     knock = time.monotonic() + KNOCK_S
-                if self._is_full():
+                if len(self._seats) == others:
                     return self._begin(stop)
             if time.monotonic() > deadline:
                 raise self._not_complete()
             time.sleep(POLL_S)
-
-    def _is_full(self) -> bool:
-        return len(self._seats) == self._hello.num_nodes - 1
 
     def _begin(self, stop: StopRequest) -> LinkedGroup:
         links = {node: channel for node, (channel, _) in sorted(self._seats.items())}
