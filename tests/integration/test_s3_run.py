@@ -71,7 +71,7 @@ def interrupted(ceph, bucket, client, tmp_path_factory):
     """A run that is stopped after its first commit and continued on another machine, where its disk is not."""
     folder = tmp_path_factory.mktemp("interrupted")
     variables = environ(ceph.http, folder, "interrupted")
-    process = jobs.start(variables, folder / "first-log")
+    process = jobs.start(variables, folder / "first-log", cold=True)  # a fork's /proc/PID/environ is not its own
     jobs.wait_for(lambda: "committed" in kinds(client, "interrupted"), process)
     workers = [Path(f"/proc/{pid}/environ").read_bytes() for pid in launch.workers_of(folder / "runs" / NAME)]
     process.send_signal(signal.SIGTERM)
