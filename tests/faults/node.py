@@ -72,7 +72,7 @@ def _wrapped(name: str, seen: collections.Counter[str], fault: tuple[str, str, s
 
 
 def small_parts() -> None:
-    """Files go to S3 in parts of some KiB, as those of large models do in parts of some MiB."""
+    """Files go to S3 in parts of some KiB, as those of large models do in parts of some MiB; the method is replaced, the job has no hook."""
     real = S3Store.write_file
 
     def write_file(self: S3Store, key: str, path: Path) -> None:

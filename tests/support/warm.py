@@ -44,6 +44,7 @@ ROOM = 4000
 PR_SET_CHILD_SUBREAPER = 36
 MESSAGE_BYTES = 1 << 20
 ROOT = Path(__file__).parents[2]
+# Private, and unknown to the type stubs: the one method in which `subprocess` makes a child.  All around it (pipes, wait, poll, kill) stays.
 REAL = subprocess.Popen._execute_child  # type: ignore[attr-defined]
 
 libc = ctypes.CDLL(None, use_errno=True)
