@@ -31,7 +31,7 @@ def read(path: Path, environ: Mapping[str, str]) -> dict[str, BaseDistribution]:
         given = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} cannot be read: {config_file.reason(error)}.", "Give its path with --space.") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise SettingsError(f"{path} is not valid YAML.", "See docs/sweeps.md for an example.") from error
     if not isinstance(given, dict) or not given:
         raise SettingsError(

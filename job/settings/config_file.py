@@ -25,7 +25,7 @@ def read(path: str | None, groups: Collection[str]) -> tuple[dict[str, Any], lis
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         return {}, [f"{CONFIG_VARIABLE} names a file that cannot be read: {reason(error)}."]
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         return {}, [f"{CONFIG_VARIABLE} names a file that is not valid YAML{where}."]

@@ -29,7 +29,7 @@ def read(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(f"{_VARIABLE} names a file that cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{_VARIABLE} names a file that is not valid JSON") from error
     if not isinstance(content, dict):
         raise ValueError(f"{_VARIABLE} must name a file with a JSON object")  # noqa: TRY004 - one kind of error for the caller

@@ -37,7 +37,7 @@ def recorded_base(folder: Path) -> tuple[str, str | None]:
 def _read(folder: Path) -> dict[str, Any]:
     try:
         content = json.loads((folder / ADAPTER_CONFIG).read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SettingsError(
             f"The {ADAPTER_CONFIG} of the adapter in JOB_MODEL__URI is not valid JSON.", "Fetch the adapter anew."
         ) from error

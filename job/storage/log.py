@@ -46,7 +46,7 @@ class LogEntry:
             values = json.loads(data)
             schema = values.pop("schema")
             entry = cls(**values)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise UnusableError(f"An entry of the run's log is damaged ({type(error).__name__}).", _HINT) from error
         if schema != SCHEMA:
             raise UnusableError(

@@ -77,7 +77,7 @@ class Manifest:
                 raise UnusableError(f"The manifest has schema {schema}; this version of the job reads {SCHEMA}.")
             files = tuple(FileEntry(**entry) for entry in values.pop("files"))
             manifest = cls(files=files, **values)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise UnusableError(f"The manifest is damaged: {type(error).__name__}.") from error
         for entry in manifest.files:
             check_key(entry.path)

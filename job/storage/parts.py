@@ -65,7 +65,7 @@ def _read(store: Store, prefix: str, node: int) -> list[FileEntry] | None:
         part = json.loads(data)
         entries = [FileEntry(**entry) for entry in part["files"]]
         theirs = part["schema"] == SCHEMA and {entry.node for entry in entries} == {node}
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise UnusableError(f"The part of node {node} is damaged ({type(error).__name__}).") from error
     if not theirs:
         raise UnusableError(f"The part of node {node} is another's, or of another version of the job.")

@@ -86,6 +86,13 @@ EXCEPTION_RULES = (
 
 REPLY_RULES = (
     Rule(
+        DeniedError,
+        "The store is full: it takes no more for {subject} ({said}).",
+        "Make room, or have the quota of the bucket or the user raised; the run continues from its last commit when it is started again.",
+        # Ceph, MinIO (disk, bucket), and the status of others.
+        _names("QuotaExceeded XMinioStorageFull XMinioAdminBucketQuotaExceeded InsufficientStorage 507"),
+    ),
+    Rule(
         SettingsError,
         "The store refused {subject} as asked ({said}).",
         _PLACE_HINT,
@@ -106,7 +113,7 @@ REPLY_RULES = (
         _KEYS_HINT,
         _names(
             "AccessDenied AllAccessDisabled AccountProblem InvalidAccessKeyId SignatureDoesNotMatch InvalidSecurity ExpiredToken "
-            "ExpiredTokenException InvalidToken TokenRefreshRequired NotSignedUp RequestTimeTooSkewed QuotaExceeded InvalidPayer "
+            "ExpiredTokenException InvalidToken TokenRefreshRequired NotSignedUp RequestTimeTooSkewed InvalidPayer "
             "KMS.DisabledException KMS.NotFoundException KMS.KMSInvalidStateException"
         ),
     ),

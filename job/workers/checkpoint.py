@@ -13,12 +13,15 @@ On several nodes each has a folder of its own with what its ranks wrote; only ra
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from job import run_dir as run_dirs
 from job.errors import UnusableError
@@ -39,11 +42,12 @@ def preload(run_dir: RunDir, model: torch.nn.Module) -> None:
     """Read the weights of the checkpoint to continue from, if there is one, into a model that no engine has yet.
 
     Raises:
-        UnusableError: when it belongs to another run.
+        UnusableError: when it belongs to another run, or holds what no checkpoint holds.
     """
     if run_dir.input_checkpoint.is_dir():
-        check_identity(run_dir, run_dirs.read_json(run_dir.input_checkpoint / "state.json"))
-        read_weights(model, run_dir.input_checkpoint / "model.safetensors")
+        with _content():
+            check_identity(run_dir, run_dirs.read_json(run_dir.input_checkpoint / "state.json"))
+            read_weights(model, run_dir.input_checkpoint / "model.safetensors")
 
 
 def check_identity(run_dir: RunDir, record: dict[str, Any]) -> None:
@@ -60,6 +64,18 @@ def check_identity(run_dir: RunDir, record: dict[str, Any]) -> None:
             "model or data changed since this run was started.",
             "Restore the former inputs, or start a new run under another JOB_RUN__NAME.",
         )
+
+
+@contextlib.contextmanager
+def _content() -> Iterator[None]:
+    """Takes what is wrong inside of a checkpoint for what it is, not for a bug: its hashes are right, so that is how it was written."""
+    try:
+        yield
+    except (SafetensorError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise UnusableError(
+            f"The checkpoint holds something else than this program writes ({type(error).__name__}: {str(error)[:200]}).",
+            "See who else writes to the store. When that commit's folder is removed there, the next start continues from the commit before.",
+        ) from error
 
 
 def write_node_marker(run_dir: RunDir, step: int, rank: int) -> Path:
@@ -139,14 +155,15 @@ class Checkpointer:
         """Continue from a verified checkpoint: weights, moments, progress.
 
         Raises:
-            UnusableError: when it was made from other data, another model or by another version's format.
+            UnusableError: when it was made from other data, another model or by another version's format, or holds what none holds.
         """
-        record = run_dirs.read_json(folder / "state.json")
-        check_identity(self._run_dir, record)
-        self.tensors.read_weights(folder / "model.safetensors")
-        self.tensors.read_moments(folder)
-        state = TrainState.from_dict(record["state"])
-        loss_scale.restore(self.tensors.loss_scaler, state.loss_scale)
+        with _content():
+            record = run_dirs.read_json(folder / "state.json")
+            check_identity(self._run_dir, record)
+            self.tensors.read_weights(folder / "model.safetensors")
+            self.tensors.read_moments(folder)
+            state = TrainState.from_dict(record["state"])
+            loss_scale.restore(self.tensors.loss_scaler, state.loss_scale)
         if self._group.is_main:
             self._restore_files(folder, state)
         return state

@@ -147,7 +147,7 @@ def read_object(folder: Path, name: str) -> dict[str, Any]:
         )
     try:
         content = json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SettingsError(
             f"The model's {name} is not valid JSON: {first_line(error)}", "Fetch the folder named by JOB_MODEL__URI anew."
         ) from error

@@ -151,11 +151,11 @@ def _json(value: Any) -> str | None:
         return None
     found = value
     if isinstance(value, str) and value.lstrip()[:1] in {"[", "{"}:
-        with contextlib.suppress(json.JSONDecodeError):  # a text may begin with a bracket
+        with contextlib.suppress(ValueError, RecursionError):  # a text may begin with a bracket
             found = json.loads(value)
     try:
         return json.dumps(found, ensure_ascii=False)
-    except TypeError as error:
+    except (TypeError, RecursionError) as error:
         raise _WrongKindError("a text, a list or an object") from error
 
 

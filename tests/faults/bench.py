@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -60,6 +61,8 @@ class Subject:
     inputs: Inputs
     folder: Path
     changes: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Further variables by their whole names, over all others."""
     variant: Mapping[str, str] = field(default_factory=dict)
     """Settings that make it another run: it is compared with an undisturbed one that has them too."""
     starts: int = 0
@@ -98,7 +101,7 @@ class Subject:
         chosen = {"OUTPUT__URI": str(self.store), **chosen}
         settings = tiny.environ(self.inputs.folder, RUN__DIR=str(self.folder / place), **chosen)
         reached = self.server.endpoint.environment() if self.server else {}
-        return {**settings, **reached, "AWS_SECRET_ACCESS_KEY": CANARY, "HF_TOKEN": CANARY}
+        return {**settings, **reached, "AWS_SECRET_ACCESS_KEY": CANARY, "HF_TOKEN": CANARY, **self.variables}
 
     def start(self, place: str = "here", *, fault: str = "") -> subprocess.Popen[bytes]:
         """Start the job; ``fault`` names a failpoint of `tests.faults.node`."""
@@ -207,3 +210,15 @@ def send(pids: list[int], number: signal.Signals) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
+
+
+def leave_commits(subject: Subject) -> bool:
+    """Stop a run after its third commit and take its machine away, so that the copies in the store are the only ones; false when it ended before."""
+    process = subject.start()
+    if not wait_for_any(lambda: len(subject.committed_steps()) >= 3, process):
+        return False
+    process.terminate()
+    if wait(process) != 75:
+        return False
+    shutil.rmtree(subject.folder / "here")
+    return True

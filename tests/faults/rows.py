@@ -7,11 +7,10 @@ scheduler would, checks what must always hold, and in the end compares the publi
 from __future__ import annotations
 
 import random
-import shutil
 import signal
 from pathlib import Path
 
-from tests.faults.bench import STEPS_MAX, Subject, descendants, send, wait, wait_for_any
+from tests.faults.bench import STEPS_MAX, Subject, descendants, leave_commits, send, wait, wait_for_any
 from tests.faults.outcome import Outcome, sleep
 
 HARMS = ("flip", "cut", "delete")
@@ -45,8 +44,8 @@ PHASES = ("fetch", "prepare", "train", "save", "evaluate", "publish")
 
 def stop_in_phase(subject: Subject, draw: random.Random, _: float) -> Outcome:
     """SIGTERM or SIGUSR2 in each phase in turn, to the node process or to every process at once: 75, and nothing trained is lost."""
-    number, everyone = draw.choice([signal.SIGTERM, signal.SIGUSR2]), draw.random() < 0.5
-    phase = PHASES[subject.starts % len(PHASES)]
+    phase, everyone = PHASES[subject.starts % len(PHASES)], draw.random() < 0.5
+    number = (signal.SIGTERM, signal.SIGUSR2)[(subject.starts + subject.seed) % 2]  # in turn too, so that each pair has its share
     before = max(subject.committed_steps(), default=0)
     process = subject.start()
     reached = {"train": lambda: subject.last_step() > before, "save": subject.staged}
@@ -78,7 +77,8 @@ def stop_some(subject: Subject, draw: random.Random, span_s: float) -> Outcome:
     if not wait_for_any(lambda: subject.last_step() > before, process) or not sleep(process, draw.uniform(0, span_s / 4)):
         return Outcome(hit=False)
     workers = subject.workers()
-    send([draw.choice(workers)] if one and workers else [process.pid, *descendants(process.pid), *workers], number)
+    one = one and bool(workers)  # between two groups there is none
+    send([draw.choice(workers)] if one else [process.pid, *descendants(process.pid), *workers], number)
     code = wait(process)
     trained, committed = subject.last_step(), max(subject.committed_steps(), default=0)
     said = [] if code in ((0,) if one else (0, 75)) else [f"{number.name} was answered with {code}"]
@@ -115,21 +115,9 @@ def short_grace(subject: Subject, draw: random.Random, span_s: float) -> Outcome
     return Outcome(hit=not ended or code == 75, what=what, violations=said, lost_steps=max(0, trained - committed))
 
 
-def _gone_with_three_commits(subject: Subject) -> bool:
-    """Stop a run after its third commit and take its machine away, so that the copies in the store are the only ones; false when it ended before."""
-    process = subject.start()
-    if not wait_for_any(lambda: len(subject.committed_steps()) >= 3, process):
-        return False
-    process.terminate()
-    if wait(process) != 75:
-        return False
-    shutil.rmtree(subject.folder / "here")
-    return True
-
-
 def all_bad(subject: Subject, draw: random.Random, _: float) -> Outcome:
     """Every commit is damaged: 78, at every start, and nothing is trained from scratch; mended, the run goes on."""
-    if not _gone_with_three_commits(subject):
+    if not leave_commits(subject):
         return Outcome(hit=False)
     kept, entries = {}, subject.entries()
     for folder in sorted({path.parent for path in subject.store.rglob("step-*/MANIFEST.json")}):
@@ -177,7 +165,7 @@ def frozen_and_woken(subject: Subject, draw: random.Random, span_s: float) -> Ou
 
 def damaged_checkpoint(subject: Subject, draw: random.Random, span_s: float) -> Outcome:
     """A file of the newest checkpoint is flipped, cut or deleted: the run continues from the one before."""
-    if not _gone_with_three_commits(subject):
+    if not leave_commits(subject):
         return Outcome(hit=False)
     newest = [entry for entry in subject.entries() if entry["kind"] == "committed"][-1]
     folder = (subject.store / newest["fields"]["manifest"]).parent

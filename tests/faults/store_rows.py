@@ -40,6 +40,8 @@ FOR_GOOD = {
     "unknown key": (Trouble(Fault("", 403, "InvalidAccessKeyId"), 0, once=False), 77),
     "away": (Trouble(Fault(""), 0, once=False), 69),
     "503": (Trouble(Fault("", 503, "SlowDown"), 0, once=False), 69),
+    "full": (Trouble(Fault("", 507, "XMinioStorageFull"), 0, methods=WRITES, once=False), 77),
+    "full, by quota": (Trouble(Fault("", 403, "QuotaExceeded"), 0, methods=WRITES, where="/attempts/", once=False), 77),
     "no writes": (Trouble(Fault("", 500, "InternalError"), 0, methods=WRITES, once=False), 69),
 }
 """What lasts until the job ends, and its code.  The next start finds the store well again."""

@@ -12,6 +12,7 @@ from job.workers.readers.base import LABELLED, Chunk, DataFile, Roles, asked_col
 from job.workers.readers.streams import read_lines
 
 _KINDS = {dict: "an object", list: "a list", str: "a text", int: "a number", float: "a number", bool: "true or false"}
+_TOO_MUCH = {ValueError: "a number of more than 4,300 digits", RecursionError: "lists or objects nested hundreds deep"}
 
 
 def read_json_lines(file: DataFile, data: DataSettings, roles: Roles = LABELLED) -> Iterator[Chunk]:
@@ -43,6 +44,10 @@ def _object(file: DataFile, line: int, content: str) -> dict[str, Any]:
         raise DataError(
             f"{file.name}, line {line}, character {error.colno}: not valid JSON ({error.msg}).",
             "Write one JSON object a line, or set JOB_DATA__FORMAT to what the file is.",
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(
+            f"{file.name}, line {line}: JSON that cannot be read: {_TOO_MUCH[type(error)]}.", "See where the line comes from."
         ) from error
     if not isinstance(value, dict):
         raise _not_object(file, line, type(value))

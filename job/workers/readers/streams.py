@@ -57,24 +57,39 @@ def open_bytes(file: DataFile) -> Iterator[BinaryIO]:
         ) from error
 
 
+class Allowance:
+    """How much may come out of a file that is compressed, or keeps what repeats once."""
+
+    def __init__(self, file: DataFile) -> None:
+        self._name, self._num_bytes = file.name, 0
+        self._most = max(FREE_BYTES, MAX_EXPANSION * file.path.stat().st_size)
+
+    def take(self, num_bytes: int) -> None:
+        """Count so many bytes more.
+
+        Raises:
+            DataError: when they are more than can be meant.
+        """
+        self._num_bytes += num_bytes
+        if self._num_bytes > self._most:
+            raise DataError(
+                f"{self._name} comes to more than {self._most:,} bytes when it is decompressed, over {MAX_EXPANSION} times its size.",
+                "No text is like that: see where the file comes from. If it is meant, give it decompressed.",
+            )
+
+
 class _Expanded(io.RawIOBase):
     """The content of a compressed file, as far as it can be meant."""
 
     def __init__(self, file: DataFile, kind: str, plain: pa.NativeFile) -> None:
-        self._file, self._stream, self._num_bytes = file, pa.CompressedInputStream(plain, kind), 0
-        self._most = max(FREE_BYTES, MAX_EXPANSION * file.path.stat().st_size)
+        self._stream, self._allowance = pa.CompressedInputStream(plain, kind), Allowance(file)
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
         block = self._stream.read(len(buffer))
-        self._num_bytes += len(block)
-        if self._num_bytes > self._most:
-            raise DataError(
-                f"{self._file.name} comes to more than {self._most:,} bytes when it is decompressed, over {MAX_EXPANSION} times its size.",
-                "No text is like that: see where the file comes from. If it is meant, give it decompressed.",
-            )
+        self._allowance.take(len(block))
         buffer[: len(block)] = block
         return len(block)
 

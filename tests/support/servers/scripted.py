@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import secrets
 import threading
 import time
 from collections.abc import Iterator
@@ -141,7 +142,7 @@ class ScriptedS3:
 
     def _post(self, request: Requested) -> tuple[int, dict[str, str], bytes]:
         if "uploads" in request.query:
-            name = f"upload-{len(self.requests)}"
+            name = f"upload-{secrets.token_hex(4)}"
             self.uploads[name] = {}
             return 200, {}, f"<R><Key>{escape(request.key)}</Key><UploadId>{name}</UploadId></R>".encode()
         parts = self.uploads.pop(request.query["uploadId"], None)

@@ -69,6 +69,8 @@ def test_every_name_in_the_map_is_one_of_the_installed_boto3():
         (400, "InvalidToken", DeniedError),
         (403, "RequestTimeTooSkewed", DeniedError),
         (403, "QuotaExceeded", DeniedError),
+        (507, "XMinioStorageFull", DeniedError),
+        (507, "", DeniedError),
         (403, "InvalidObjectState", DataError),
         (404, "NoSuchKey", MissingObjectError),
         (404, "404", MissingObjectError),
