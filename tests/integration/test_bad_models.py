@@ -99,6 +99,7 @@ CASES: dict[str, tuple[str, Spoil, str, str]] = {
     # name: (kind, what is done to the folder, what the message says, what the hint names)
     "empty folder": ("bert", keep(), "no config.json; it holds nothing", URI),
     "no config.json": ("bert", remove("config.json"), "no config.json; it holds model.safetensors", URI),
+    "config.json is too deep": ("bert", write("config.json", "[" * 100_000), "config.json is not valid JSON", URI),
     "config.json is not JSON": ("bert", write("config.json", "{"), "config.json is not valid JSON", URI),
     "config.json is a list": ("bert", write("config.json", "[]"), "config.json holds no JSON object", URI),
     "no model type": ("bert", edit("config.json", model_type=None), "names no model_type", URI),

@@ -33,6 +33,7 @@ BAD = {
     "no mapping": ("- a", "must hold a mapping"),
     "empty": ("", "must hold a mapping"),
     "not YAML": ("a: {", "is not valid YAML"),
+    "YAML too deep": ("[" * 10_000, "is not valid YAML"),
     "no range": ("JOB_RUN__SEED: 3", "JOB_RUN__SEED: must be {low: ..., high: ...}"),
     "half a range": ("JOB_RUN__SEED: {low: 3}", "JOB_RUN__SEED: must be {low: ..., high: ...}"),
     "a word": ("JOB_TRAIN__LEARNING_RATE: {low: small, high: 1}", "JOB_TRAIN__LEARNING_RATE: could not convert"),

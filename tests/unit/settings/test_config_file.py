@@ -42,6 +42,10 @@ def test_broken_yaml_is_said_with_its_place(said):
     assert problem == "JOB_CONFIG names a file that is not valid YAML at line 2, column 9."
 
 
+def test_yaml_that_is_too_deep_is_said(said):
+    assert said("train: " + "[" * 10_000)[1] == ["JOB_CONFIG names a file that is not valid YAML."]
+
+
 def test_a_list_is_no_mapping(said):
     assert "must hold a mapping" in said("- a\n")[1][0]
 

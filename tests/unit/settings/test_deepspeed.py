@@ -68,7 +68,11 @@ def test_all_contradictions_at_once(tmp_path):
         load(tmp_path, {"gradient_clipping": 7, "train_batch_size": 1})
 
 
-@pytest.mark.parametrize(("content", "says"), [("{", "not valid JSON"), ("[]", "a JSON object")])
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [("{", "not valid JSON"), ("[" * 100_000, "not valid JSON"), ("[]", "a JSON object")],
+    ids=["cut", "deep", "list"],
+)
 def test_a_file_that_is_none(tmp_path, content, says):
     with pytest.raises(SettingsError, match=says):
         load(tmp_path, content)

@@ -36,6 +36,7 @@ def test_a_base_that_is_not_named(tmp_path):
         with pytest.raises(SettingsError, match="names no base model") as caught:
             base_model.recorded_base(write(tmp_path, **content))
         assert "JOB_MODEL__BASE_URI" in caught.value.hint
-    (tmp_path / "adapter_config.json").write_text("{")
-    with pytest.raises(SettingsError, match="is not valid JSON"):
-        base_model.recorded_base(tmp_path)
+    for broken in ("{", "[" * 100_000):
+        (tmp_path / "adapter_config.json").write_text(broken)
+        with pytest.raises(SettingsError, match="is not valid JSON"):
+            base_model.recorded_base(tmp_path)

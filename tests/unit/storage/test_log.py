@@ -22,7 +22,9 @@ def test_round_trip():
     assert again.time.endswith("+00:00")
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"{}", b'{"schema": 1}', b'{"schema": 1, "number": 1, "more": 2}', b"\xff"])
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"[]", b"{}", b'{"schema": 1}', b'{"schema": 1, "number": 1, "more": 2}', b"\xff", b"[" * 100_000]
+)
 def test_damage_is_said(data):
     with pytest.raises(UnusableError, match="damaged"):
         LogEntry.from_bytes(data)

@@ -39,7 +39,18 @@ def test_round_trip(folder):
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"{", b"[]", b"null", b'{"schema": 1}', b'{"schema": 1, "files": [{}]}', b'{"schema": 2, "files": []}', b"\xff"]
+    "data",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'{"schema": 1}',
+        b'{"schema": 1, "files": [{}]}',
+        b'{"schema": 2, "files": []}',
+        b"\xff",
+        b"[" * 100_000,
+    ],
 )
 def test_damage_is_said(data):
     with pytest.raises(UnusableError, match="manifest"):

@@ -87,6 +87,7 @@ def test_the_wait_may_end_it(store):
     "damage",
     [
         lambda part: b"{",
+        lambda part: b"[" * 100_000,
         lambda part: json.dumps({**part, "schema": 2}).encode(),
         lambda part: json.dumps({**part, "files": [{**part["files"][0], "node": 2}]}).encode(),
         lambda part: json.dumps({**part, "files": [{"path": "x"}]}).encode(),

@@ -222,6 +222,34 @@ def test_of_a_frozen_model_the_trained_part_is_checkpointed_and_preloaded(tmp_pa
     assert torch.equal(other.model.first.weight, frozen)
 
 
+@pytest.mark.parametrize("preloaded", [False, True], ids=["read", "preload"])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("model.safetensors", b"a pickle, or what not"),
+        ("optimizer.safetensors", b"a pickle, or what not"),
+        ("state.json", b"["),
+        ("state.json", b"[" * 100_000),
+        ("state.json", b"[]"),
+        ("state.json", b"null"),
+    ],
+)
+def test_what_no_checkpoint_holds_is_no_bug(node, tmp_path, name, content, preloaded):
+    other = Node(tmp_path / "second", seed=9)
+    other.run_dir.inputs.mkdir()
+    node.checkpointer.write(TrainState(step=3)).rename(other.run_dir.input_checkpoint)
+    (other.run_dir.input_checkpoint / name).write_bytes(content)
+    if preloaded and name == "optimizer.safetensors":
+        preload(other.run_dir, other.model)  # the moments are read later
+        return
+    with pytest.raises(UnusableError, match="something else than this program writes") as caught:
+        if preloaded:
+            preload(other.run_dir, other.model)
+        else:
+            other.checkpointer.read(other.run_dir.input_checkpoint)
+    assert caught.value.exit_code == 78
+
+
 def test_preload(node, tmp_path):
     other = Node(tmp_path / "second", seed=9)
     before = other.model.first.weight.clone()

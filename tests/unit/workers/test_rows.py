@@ -1,5 +1,6 @@
 """Plain values become rows of one schema, or an error with a place."""
 
+import json
 from datetime import date
 from decimal import Decimal
 
@@ -101,5 +102,8 @@ def test_lists_of_words_and_json_are_kept_as_such():
     with pytest.raises(DataError, match="a number where a list of texts was expected") as caught:
         maker.rows(Chunk({"words": [3], "chat": [None]}), "a.jsonl", 5, 0)
     assert "a.jsonl, row 5, column 'text'" in caught.value.message
+    deep = "[" * 100_000 + "]" * 100_000
+    (kept,) = maker.rows(Chunk({"words": [[]], "chat": [deep]}), "a.jsonl", 5, 0).column("chat").to_pylist()
+    assert json.loads(kept) == deep  # a text like any other
     with pytest.raises(DataError, match="type date where a text, a list or an object was expected"):
         maker.rows(Chunk({"words": [[]], "chat": [date(2026, 1, 1)]}), "a.jsonl", 5, 0)

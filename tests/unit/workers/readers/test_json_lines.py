@@ -45,6 +45,17 @@ def test_a_json_list_over_several_lines_is_recognised(tmp_path):
     assert refusal(tmp_path, '[\n{"text": "a", "label": 1}\n]') == "a.jsonl, line 1: a list where a JSON object was expected."
 
 
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [("[" * 200_000 + "]" * 200_000, "nested hundreds deep"), ("9" * 5_000, "a number of more than 4,300 digits")],
+    ids=["deep", "digits"],
+)
+def test_json_that_is_too_much_is_named(tmp_path, value, what):
+    message = refusal(tmp_path, f'{{"text": "a", "label": 1}}\n{{"text": "a", "label": {value}}}')
+    assert message.startswith("a.jsonl, line 2: JSON that cannot be read: ")
+    assert what in message
+
+
 def test_broken_json_is_located(tmp_path):
     message = refusal(tmp_path, '{"text": "a", "label": 1}\n{"text": "a" "label": 1}\n')
     assert message.startswith("a.jsonl, line 2, character 14: not valid JSON")

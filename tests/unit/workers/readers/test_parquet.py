@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from job.errors import DataError
+from job.workers.readers import streams
 from job.workers.readers.base import DataFile
 from job.workers.readers.parquet import read_parquet
 from tests.support.inputs import as_parquet, data_settings
@@ -37,6 +38,21 @@ def test_dictionary_columns_are_texts(tmp_path):
     pq.write_table(pa.table({"text": pa.array(["a", "a"]).dictionary_encode(), "label": [True, False]}), path)
     (chunk,) = read_parquet(DataFile(path, "d.parquet"), data_settings())
     assert chunk.values == {"text": ["a", "a"], "label": [True, False]}
+
+
+def test_a_bomb_is_not_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr(streams, "FREE_BYTES", 1 << 20)
+    monkeypatch.setattr(streams, "MAX_EXPANSION", 40)
+    table = pa.table({"text": pa.array(["good " * 200] * 10_000), "label": pa.array([1] * 10_000)})
+    for stored in (table, table.set_column(0, "text", table["text"].dictionary_encode())):
+        pq.write_table(stored, tmp_path / "bomb.parquet")
+        seen = 0
+        with pytest.raises(DataError, match=r"bomb\.parquet comes to more than 1,048,576 bytes"):
+            for chunk in read_parquet(DataFile(tmp_path / "bomb.parquet", "bomb.parquet"), data_settings()):
+                seen += len(chunk.values["text"])
+        assert seen < 2_000
+    pq.write_table(table[:1_000], tmp_path / "small.parquet")
+    assert len(read(tmp_path, (tmp_path / "small.parquet").read_bytes())) == 1
 
 
 def test_class_names_of_the_schema_are_used(tmp_path):
