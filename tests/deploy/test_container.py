@@ -90,7 +90,7 @@ def undisturbed(image, inputs, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def story(image, network, store):
-    """Six starts of one run: stopped, out of memory, killed, at its time limit, fenced off by the last one, which completes."""
+    """Seven starts of one run: stopped, out of memory in a worker and in the job's first process, killed, at its time limit, fenced off by the last one, which completes."""
     options = [*HARDENED, OWN_DISK, f"--network={network.name}", *settings(**store.bucket.inputs), *networks.reach(store.endpoint)]
     told = SimpleNamespace()
     with started(image, options) as container:
@@ -102,6 +102,8 @@ def story(image, network, store):
     told.inside = json.loads(look.stdout) if look.returncode == 0 else look.stderr
     with started(image, [*options, "--memory=256m", "--memory-swap=256m"]) as container:
         told.squeezed = end(container, store)
+    with started(image, [*options, "--memory=48m", "--memory-swap=48m"]) as container:
+        told.drowned = end(container, store)
     with started(image, options) as container:
         container.freeze(NAME, after=more_commits(store))
         podman("kill", "--signal=KILL", container.name)
@@ -190,6 +192,11 @@ def test_too_little_memory_is_a_failure_that_says_so_and_may_be_tried_again(stor
     if story.squeezed.code == 70:
         assert "memory" in json.loads(story.squeezed.output.strip().splitlines()[-1])["hint"]
     assert committed(story.squeezed) == committed(story.stopped)
+
+
+def test_a_limit_that_ends_the_whole_container_is_137_and_loses_nothing(story):
+    assert story.drowned.code == 137, story.drowned.output
+    assert committed(story.drowned) == committed(story.stopped)
 
 
 def test_a_killed_container_is_137_and_loses_nothing_that_was_committed(story):

@@ -98,17 +98,21 @@ def _kept(entries: list[dict[str, Any]]) -> list[str]:
 
 
 def _lineage(entries: list[dict[str, Any]]) -> list[str]:
-    """One history: steps only grow, and only the newest attempt writes."""
-    problems, step, owner = [], 0, ""
+    """One history: steps only grow, and only the newest attempt writes.
+
+    An attempt that goes on from a step whose evaluation was still due may commit that step once more, with its scores.
+    """
+    problems, step, owner, committer = [], 0, "", ""
     for entry in entries:
         if entry["kind"] == "started":
             owner = entry["nonce"]
         elif entry["nonce"] != owner:
             problems.append(f"entry {entry['number']} ({entry['kind']}) is of an attempt that had lost the run")
         if entry["kind"] == "committed":
-            if entry["fields"]["step"] <= step:
+            again = entry["fields"]["step"] == step and entry["nonce"] != committer
+            if entry["fields"]["step"] <= step and not again:
                 problems.append(f"entry {entry['number']} commits step {entry['fields']['step']} after step {step}")
-            step = max(step, entry["fields"]["step"])
+            step, committer = max(step, entry["fields"]["step"]), entry["nonce"]
     kinds = [entry["kind"] for entry in entries]
     return problems + [f"more than one entry {kind!r}" for kind in ("published", "complete") if kinds.count(kind) > 1]
 
