@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import json
+import os
 import pickle
 import random
 import shutil
@@ -119,8 +120,6 @@ def _way_out(model: Path) -> None:
 
 
 def _pipe(model: Path) -> None:
-    import os
-
     (model / "config.json").unlink()
     os.mkfifo(model / "config.json")
 

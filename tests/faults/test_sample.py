@@ -1,4 +1,4 @@
-"""A sample of the fault matrix: the rows of processes, files and the store with a fixed seed, and one with a fresh one.
+"""A sample of the fault matrix: rows of processes, files, input and the store with a fixed seed, and one with a fresh one.
 
 `make faults` runs all rows.
 """
@@ -9,7 +9,7 @@ import pytest
 
 from tests.faults.driver import Driver
 
-FAULTS = {"kill": 2, "edge": 2, "stop": 2, "two": 2, "frozen": 2, "damage": 2, "store": 1}
+FAULTS = {"kill": 2, "edge": 2, "stop": 2, "two": 2, "frozen": 2, "damage": 2, "store": 1, "hostile": 6, "forged": 1}
 """Of each row."""
 FRESH = random.SystemRandom().randrange(10**6)
 
