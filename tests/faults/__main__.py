@@ -4,7 +4,7 @@ python -m tests.faults [--rows kill edge ...] [--count N] [--seed S] [--minutes 
 python -m tests.faults --mutations    the protocol broken in six ways: each has to be found
 python -m tests.faults --document     write what was found into docs/reliability.md
 
-Two of these commands with different rows may run side by side.
+Two of these commands may run side by side, with different rows or with seeds far apart.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def disturb(file: Path, rows: list[str], count: int | None, seed: int, end: floa
     driver = Driver.make(folder)
     for row in rows:
         known = [result["seed"] for result in record.read(file) if result["row"] == row]
-        number = max(known, default=seed - 1) + 1
+        number = max([seed, *(one + 1 for one in known)])
         while record.num_hits(record.read(file), row) < (count or ROWS[row].count) and time.monotonic() < end:
             for result in driver.faults(row, number):
                 record.keep(file, result)
