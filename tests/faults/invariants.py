@@ -100,7 +100,7 @@ def _kept(entries: list[dict[str, Any]]) -> list[str]:
 def _lineage(entries: list[dict[str, Any]]) -> list[str]:
     """One history: steps only grow, and only the newest attempt writes.
 
-    An attempt that goes on from a step whose evaluation was still due may commit that step once more, with its scores.
+    The next attempt may commit a step once more: with the scores that were still due, or because the first commit of it was damaged.
     """
     problems, step, owner, committer = [], 0, "", ""
     for entry in entries:
