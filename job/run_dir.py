@@ -26,6 +26,7 @@ import fcntl
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,8 @@ from typing import Any
 from job.errors import FencedError, LocalIOError, SettingsError
 
 TEMPORARY_PREFIX = ".tmp-"
+PROBE_BYTES = 1 << 20
+"""More than any outcome or log line needs."""
 _NO_FOLDER = {errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
 
 
@@ -69,6 +72,16 @@ def require_room(folder: Path, needed_bytes: int) -> None:
             f"The disk of {folder} has {free:,} bytes free, and {needed_bytes:,} are needed.",
             "Free space or point JOB_RUN__DIR at a larger disk; the run continues from its last commit.",
         )
+
+
+def refused_write(folder: Path) -> str:
+    """Why a folder's disk takes no further file of `PROBE_BYTES`; empty where it does."""
+    try:
+        with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+            os.posix_fallocate(file.fileno(), 0, PROBE_BYTES)
+    except OSError as error:
+        return error.strerror or type(error).__name__
+    return ""
 
 
 def read_json(path: Path) -> Any:

@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+from job import run_dir as run_dirs
 from job.cluster import launch
 from job.cluster.group import NodeGroup
 from job.cluster.interface import interface_of
@@ -17,7 +18,7 @@ from job.cluster.launch import Rendezvous
 from job.cluster.stop import StopRequest
 from job.cluster.topology import Topology
 from job.cluster.watchdog import Watchdog
-from job.errors import COMPLETE, ERRORS, CrashError, StalledError, StopRequested
+from job.errors import COMPLETE, ERRORS, CrashError, LocalIOError, StalledError, StopRequested
 from job.run_dir import RunDir
 
 logger = logging.getLogger(__name__)
@@ -150,7 +151,12 @@ def _report(crew: Crew, program: str, process: subprocess.Popen[bytes], *, expec
     """What this node's workers left, for all nodes: their outcomes, and the last words when some left none."""
     records = list(crew.run_dir.outcomes(program))
     vanished = expects_all and len(records) < crew.topology.workers_per_node
-    return {"records": records, "vanished": _last_words(program, process, crew.run_dir.log(program)) if vanished else ""}
+    words, disk = "", ""
+    if vanished:
+        words = _last_words(program, process, crew.run_dir.log(program))
+        # Who finds no room for a record of how it ended has none for its log either.
+        disk = run_dirs.refused_write(crew.run_dir.root)
+    return {"records": records, "vanished": words, "disk": disk}
 
 
 def _is_failure(report: Mapping[str, Any]) -> bool:
@@ -167,17 +173,25 @@ def _raise_outcome(crew: Crew, reports: Sequence[Mapping[str, Any]]) -> None:
     where = [f"On {crew.group.name(node)}: " if len(reports) > 1 else "" for node in range(len(reports))]
     said = [{**record, "where": where[node]} for node, report in enumerate(reports) for record in report["records"]]
     failures = sorted((record for record in said if record["code"]), key=lambda record: (record["peer_lost"], record["time"]))
-    vanished = [where[node] + report["vanished"] for node, report in enumerate(reports) if report["vanished"]]
+    vanished = [(where[node] + report["vanished"], report["disk"]) for node, report in enumerate(reports) if report["vanished"]]
     if vanished and (not failures or failures[0]["peer_lost"]):
-        raise CrashError(
-            vanished[0],
-            "Most often the system ran out of memory: lower JOB_TRAIN__MICRO_BATCH_TOKENS or give the job more memory.",
-        )
+        _raise_vanished(*vanished[0])
     if failures:
         first = failures[0]
         # A stop is everybody's: where it was seen first says nothing.
         shown = "" if first["code"] == StopRequested.exit_code else first["where"]
         raise ERRORS.get(first["code"], CrashError)(shown + first["message"], first["hint"])
+
+
+def _raise_vanished(words: str, disk: str) -> NoReturn:
+    if disk:
+        raise LocalIOError(
+            f"The disk of the run directory takes nothing more ({disk}). {words}",
+            "Free space, or point JOB_RUN__DIR at a larger disk; the run continues from its last commit.",
+        )
+    raise CrashError(
+        words, "Most often the system ran out of memory: lower JOB_TRAIN__MICRO_BATCH_TOKENS or give the job more memory."
+    )
 
 
 def _last_words(program: str, process: subprocess.Popen[bytes], log: Path) -> str:

@@ -83,10 +83,12 @@ class Driver:
         subject = Subject(self.inputs, self.folder / f"{row}-{seed}", seed=seed, cold=cold)
         span_s = self.reference({}, cold=cold).span_s
         found: Result | None = None
+        wrong = False
         for _ in range(most):
             began = time.monotonic()
             outcome = ROWS[row].fault(subject, draw, span_s)
             if found is not None:
+                wrong |= bool(found.violations)
                 yield found
             found = self._result(row, seed, subject, outcome, time.monotonic() - began)
             if outcome.done or not outcome.hit:
@@ -95,7 +97,7 @@ class Driver:
         began = time.monotonic()
         found.violations += self._finish(subject)
         found.seconds = round(found.seconds + time.monotonic() - began, 1)
-        if not found.violations:
+        if not (wrong or found.violations):
             shutil.rmtree(subject.folder)
         subject.close()
         yield found

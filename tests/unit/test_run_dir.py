@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -146,6 +147,14 @@ def test_room_is_required_before_it_is_used(tmp_path):
         run_dir.require_room(tmp_path, 2**60)
     assert caught.value.exit_code == 74
     assert "JOB_RUN__DIR" in caught.value.hint
+
+
+def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run_dir.refused_write(tmp_path) == ""
+    assert run_dir.refused_write(tmp_path / "none") == "No such file or directory"
+    memory = Path("/dev/shm")  # a disk whose room is counted at once
+    monkeypatch.setattr(run_dir, "PROBE_BYTES", 2 * shutil.disk_usage(memory).total)
+    assert run_dir.refused_write(memory) == "No space left on device"
 
 
 def test_each_node_has_a_run_directory_of_its_own(tmp_path: Path) -> None:

@@ -5,13 +5,14 @@ import sys
 
 import pytest
 
+from job import run_dir as run_dirs
 from job.cluster import launch, supervise, watchdog
 from job.cluster.group import NodeGroup
 from job.cluster.launch import Launch
 from job.cluster.stop import StopRequest
 from job.cluster.supervise import Crew
 from job.cluster.topology import Topology
-from job.errors import CrashError, DataError, FencedError, StalledError, StopRequested
+from job.errors import CrashError, DataError, FencedError, LocalIOError, StalledError, StopRequested
 from job.run_dir import RunDir
 
 PREAMBLE = """
@@ -73,6 +74,15 @@ def test_a_worker_that_vanished(run):
     assert caught.value.message.endswith("\n" + "\n".join(f"line {n}" for n in range(8, 20)))
     assert caught.value.exit_code == 70
     assert "memory" in caught.value.hint
+
+
+def test_a_worker_that_had_no_room_for_its_last_words(run, monkeypatch):
+    monkeypatch.setattr(run_dirs, "refused_write", lambda folder: "No space left on device")
+    run("outcome(0, 0); outcome(1, 0)")
+    with pytest.raises(LocalIOError, match=r"takes nothing more \(No space left on device\)") as caught:
+        run("outcome(0, 0); sys.exit(1)")
+    assert caught.value.exit_code == 74
+    assert "JOB_RUN__DIR" in caught.value.hint
 
 
 def test_a_worker_that_vanished_counts_more_than_its_peers_complaint(run):
@@ -170,7 +180,10 @@ def said(*codes, peer_lost=False, time=5.0):
         {"code": code, "message": f"theirs {code}", "hint": "", "time": time, "peer_lost": peer_lost, "rank": 2 + at}
         for at, code in enumerate(codes)
     ]
-    return {"records": records, "vanished": ""}
+    return {"records": records, "vanished": "", "disk": ""}
+
+
+GONE = {"records": [], "vanished": "A worker vanished.", "disk": ""}
 
 
 def test_two_nodes_that_succeed(pair, run):
@@ -189,12 +202,17 @@ def test_the_wait_ends_with_the_workers_even_if_their_launcher_waits_for_others(
         ("outcome(0, 0); outcome(1, 0)", said(65, 70), "On node 1: theirs 65"),
         ("outcome(0, 70, 'closed by peer', time=1, peer_lost=True); sys.exit(1)", said(65), "On node 1: theirs 65"),
         ("outcome(0, 65, 'ours', time=1); sys.exit(1)", said(65), "On node 0: ours"),
-        ("outcome(0, 0); outcome(1, 0)", {"records": [], "vanished": "A worker vanished."}, "On node 1: A worker vanished."),
+        ("outcome(0, 0); outcome(1, 0)", GONE, "On node 1: A worker vanished."),
+        (
+            "outcome(0, 0); outcome(1, 0)",
+            {**GONE, "disk": "It is full"},
+            "The disk of the run directory takes nothing more (It is full). On node 1: A",
+        ),
         ("sys.exit(1)", said(70, 70, peer_lost=True), "On node 0: A worker of `train` vanished"),
     ],
 )
 def test_the_cause_is_looked_for_on_all_nodes(pair, run, ours, theirs, message):
-    with pytest.raises((DataError, CrashError)) as caught:
+    with pytest.raises((DataError, CrashError, LocalIOError)) as caught:
         run(ours, crew=pair(theirs))
     assert caught.value.message.startswith(message)
 
