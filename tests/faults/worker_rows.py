@@ -22,7 +22,9 @@ def harmed_rank(subject: Subject, draw: random.Random, _: float) -> Outcome:
     # For the others the watchdog keeps its usual patience: it counts from the workers' start, which a busy machine draws out.
     subject.changes = {**subject.changes, "LIMITS__STALL_TIMEOUT_S": stall if kind == "hang" else ""}
     code = wait(subject.start(fault=f"worker:{kind}:{step}"))
-    said = [] if code == CODES[kind] else [f"{kind} at step {step}: {code} instead of {CODES[kind]}"]
+    # The last micro-batch of a step, in which the ranks wait for each other, can be taken again by a new start only.
+    last_piece = kind == "memory" and code == 70 and "while gradients were exchanged" in subject.log().read_text(errors="replace")
+    said = [] if code == CODES[kind] or last_piece else [f"{kind} at step {step}: {code} instead of {CODES[kind]}"]
     return Outcome(hit=True, what=f"{kind} from step {step}: {code}", kind=kind, violations=said, done=True)
 
 
