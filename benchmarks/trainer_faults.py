@@ -2,10 +2,11 @@
 
     python -m benchmarks.trainer_faults [--kills 30] [--seed 1]
 
-The fault is the first row of the matrix, everything at once: SIGKILL of every process of a run at a random instant, then another start, as a
-scheduler would make it, at most six times in a run, and one that is left to finish.  Both train the same small model on the same
+The fault is the first row of the matrix, everything at once: SIGKILL of every process of a run at a random instant between a start's first
+step and its end (what comes before is short here and long elsewhere, and loses nothing), then another start, as a scheduler would make
+it, at most six times in a run, and one that is left to finish.  Both train the same small model on the same
 rows with two gloo ranks for 64 steps and save every 8.  Programs of both sides are forked from one that has imported everything
-(`tests.support.warm`): an instant then falls into training more often than into imports.  The Trainer is started again with the newest checkpoint of its folder
+(`tests.support.warm`).  The Trainer is started again with the newest checkpoint of its folder
 (``get_last_checkpoint``, which is what ``resume_from_checkpoint=True`` takes).  Where it cannot be continued from that one, it is counted and
 removed, as a person would do in the morning.
 
@@ -92,10 +93,8 @@ class Ours:
         self.count = Count("this job")
         self._folder, self._inputs = folder, Inputs.make(folder / "inputs")
         subject = Subject(self._inputs, folder / "undisturbed")
-        began = time.monotonic()
-        if subject.finish() != 0:
-            raise RuntimeError(subject.log().read_text())
-        self._span_s, self._reference = time.monotonic() - began, subject.weights()
+        self._span_s = training_span(subject.start(), subject.run_dir() / "metrics.jsonl", subject.folder)
+        self._reference = subject.weights()
 
     def one_run(self, seed: int, kills: int) -> None:
         draw = random.Random(f"kill {seed}")
@@ -103,7 +102,7 @@ class Ours:
         for _ in range(min(FAULTS_PER_RUN, kills - self.count.kills)):
             process = subject.start()
             began = time.time()
-            if not alive_after(process, draw.uniform(0, self._span_s)):
+            if not alive_in_training(process, subject.run_dir() / "metrics.jsonl", began, draw.uniform(0, self._span_s)):
                 self._look(subject, process.returncode)
                 break
             send([process.pid, *subject.workers()], signal.SIGKILL)
@@ -134,11 +133,9 @@ class Theirs:
     def __init__(self, folder: Path) -> None:
         self.count = Count("transformers' Trainer")
         self._folder, self._inputs = folder, Inputs.make(folder / "inputs")
-        began = time.monotonic()
         place = folder / "undisturbed"
-        if self._start(place).wait(END_S) != 0:
-            raise RuntimeError((place / "log").read_text()[-4000:])
-        self._span_s, self._reference = time.monotonic() - began, self._weights(place)
+        self._span_s = training_span(self._start(place), place / "steps", place)
+        self._reference = self._weights(place)
 
     def one_run(self, seed: int, kills: int) -> None:
         draw = random.Random(f"kill {seed}")
@@ -146,7 +143,7 @@ class Theirs:
         left = min(FAULTS_PER_RUN, kills - self.count.kills)
         while left > 0:
             process, began = self._start(place), time.time()
-            if alive_after(process, draw.uniform(0, self._span_s)):
+            if alive_in_training(process, place / "steps", began, draw.uniform(0, self._span_s)):
                 # The ranks have sessions of their own.
                 send([process.pid, *descendants(process.pid)], signal.SIGKILL)
                 process.wait()
@@ -210,6 +207,23 @@ def _step_of(path: Path) -> int:
 def written_since(path: Path, began: float) -> bool:
     """Whether a start trained anything: what an earlier one lost is counted once."""
     return path.exists() and path.stat().st_mtime > began
+
+
+def training_span(process: subprocess.Popen[bytes], record: Path, folder: Path) -> float:
+    """Seconds from the first step of an undisturbed run to its end.  Raises RuntimeError when it fails."""
+    if alive_in_training(process, record, time.time(), 0.0):
+        began = time.monotonic()
+        if process.wait(END_S) == 0:
+            return time.monotonic() - began
+    raise RuntimeError(f"the undisturbed run failed: its log is in {folder}")
+
+
+def alive_in_training(process: subprocess.Popen[bytes], record: Path, began: float, seconds: float) -> bool:
+    """Whether a process is still there so long after its first step was recorded; ``began`` is when it was started."""
+    end = time.monotonic() + END_S
+    while process.poll() is None and not written_since(record, began) and time.monotonic() < end:
+        time.sleep(0.005)
+    return alive_after(process, seconds)
 
 
 def alive_after(process: subprocess.Popen[bytes], seconds: float) -> bool:
@@ -276,8 +290,8 @@ def table(counts: list[Count], options: argparse.Namespace, last_seed: int) -> s
         "# Killed at random instants, beside transformers' Trainer",
         "",
         (
-            f"SIGKILL of all processes at a random instant of the time that an undisturbed run takes, at most {FAULTS_PER_RUN} in a run, then a "
-            f"start that is left to finish; the same small model and rows, {PROCESSES} gloo ranks, {MAX_STEPS} steps, a checkpoint every {SAVE_EVERY}; "
+            "SIGKILL of all processes at a random instant between a start's first step and the time that an undisturbed run takes from "
+            f"there to its end, at most {FAULTS_PER_RUN} in a run, then a start that is left to finish; the same small model and rows, {PROCESSES} gloo ranks, {MAX_STEPS} steps, a checkpoint every {SAVE_EVERY}; "
             f"seeds {options.seed} to {last_seed}. The Trainer has its defaults and continues from the newest checkpoint in its folder."
         ),
         "",
