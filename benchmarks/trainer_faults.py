@@ -22,6 +22,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import statistics
@@ -181,8 +182,12 @@ class Theirs:
         if not checkpoints:
             raise RuntimeError((place / "log").read_text()[-4000:])
         self.count.unusable += 1
-        said = [line for line in (place / "log").read_text(errors="replace").splitlines() if "Error" in line]
-        self.count.notes.append(f"{checkpoints[-1].name}: {said[-1][:160] if said else 'no word'}")
+        lines = (place / "log").read_text(errors="replace").splitlines()
+        # The launcher's own error says only that a rank failed.
+        said = [line for line in lines if re.search(r"(Error|Exception)\b.*: ", line) and "ChildFailedError" not in line]
+        self.count.notes.append(
+            f"{checkpoints[-1].name}: {said[-1].partition(']: ')[2][:160] or said[-1][:160] if said else 'no word'}"
+        )
         if self.count.lost:
             # What it really cost: up to the checkpoint before.
             before = _step_of(checkpoints[-2]) if len(checkpoints) > 1 else 0
