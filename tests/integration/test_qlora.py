@@ -30,6 +30,13 @@ QLORA = {
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _plain_kernels():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bitsandbytes.nn.modules.has_avx512bf16", lambda: False)
+        yield
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("qlora")

@@ -12,21 +12,25 @@ from job.errors import JobError
 from job.run_dir import RunDir
 from job.settings import resolved
 from job.workers import train
+from tests.support.quantized import use_plain_kernels
 from tests.support.sabotage import SABOTAGES
 
 for argument in sys.argv[1:]:
     run_dir = RunDir(Path(argument))
+    settings = resolved.read(run_dir.settings)
+    if settings.tuning.method == "qlora":
+        use_plain_kernels()
     sabotage = SABOTAGES.get(run_dir.root.name.partition("-")[0])
     if sabotage is None:
-        train.main(run_dir, resolved.read(run_dir.settings))
+        train.main(run_dir, settings)
         continue
     with sabotage():
         try:
-            train.main(run_dir, resolved.read(run_dir.settings))
+            train.main(run_dir, settings)
             outcome = None
         except JobError as error:
             outcome = {"code": error.exit_code, "message": error.message}
-    rank = train.Engine.open(resolved.read(run_dir.settings)).rank
+    rank = train.Engine.open(settings).rank
     (run_dir.root / f"sabotaged-{rank}.json").write_text(json.dumps(outcome))
 
 # As the programs end (`job.workers.program`): torn down by the interpreter, a process group now and then aborts at the very end.
