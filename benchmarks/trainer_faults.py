@@ -142,7 +142,7 @@ class Theirs:
         draw = random.Random(f"kill {seed}")
         place = self._folder / f"run-{seed}"
         left = min(FAULTS_PER_RUN, kills - self.count.kills)
-        while left > 0:
+        while left > 0 and not self._done(place):
             process, began = self._start(place), time.time()
             if alive_in_training(process, place / "steps", began, draw.uniform(0, self._span_s)):
                 # The ranks have sessions of their own.
@@ -156,7 +156,7 @@ class Theirs:
                 self._give_up_newest(place)
             else:
                 break
-        while not (place / "final" / "model.safetensors").exists():
+        while not self._done(place):
             process = self._start(place)
             if alive_after(process, END_S):
                 send([process.pid, *descendants(process.pid)], signal.SIGKILL)
@@ -200,6 +200,10 @@ class Theirs:
 
     def _saved(self, place: Path) -> int:
         return max((_step_of(path) for path in place.glob("checkpoint-*")), default=0)
+
+    def _done(self, place: Path) -> bool:
+        """Whether the final weights are there, which appear whole: a scheduler would not start the program again."""
+        return (place / "final" / "model.safetensors").exists()
 
     def _weights(self, place: Path) -> str:
         return hashlib.sha256((place / "final" / "model.safetensors").read_bytes()).hexdigest()
