@@ -112,7 +112,10 @@ def _tensor_past_the_end(model: Path) -> None:
 
 
 def _deep_json(name: str) -> Callable[[Path], None]:
-    return lambda model: (model / name).write_text("[" * 200_000 + "]" * 200_000)  # type: ignore[return-value]
+    def change(model: Path) -> None:
+        (model / name).write_text("[" * 200_000 + "]" * 200_000)
+
+    return change
 
 
 def _way_out(model: Path) -> None:
