@@ -51,7 +51,11 @@ class Commit:
 
 def _replace(name: str, content: bytes | None = None) -> Callable[[Commit, str], None]:
     """Another content for a file; by default a pickle that makes the file ``ran``."""
-    return lambda commit, ran: _discard((commit.folder / name).write_bytes(content or pickle.dumps(Runs(ran))))
+
+    def change(commit: Commit, ran: str) -> None:
+        (commit.folder / name).write_bytes(content or pickle.dumps(Runs(ran)))
+
+    return change
 
 
 def _rename(path: str) -> Callable[[Commit, str], None]:
@@ -80,10 +84,6 @@ def _steps_that_are_none(commit: Commit, _: str) -> None:
     state = json.loads((commit.folder / "state.json").read_bytes())
     state["state"] = dict.fromkeys(state["state"], -1)
     (commit.folder / "state.json").write_text(json.dumps(state))
-
-
-def _discard(_: object) -> None:
-    """For lambdas that only do something."""
 
 
 KINDS: dict[str, Callable[[Commit, str], None]] = {
