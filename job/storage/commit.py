@@ -17,19 +17,19 @@ import logging
 import math
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from job.errors import DeniedError, UnavailableError, UnusableError
+from job.errors import CrashError, DeniedError, SettingsError, UnavailableError, UnusableError
 from job.storage import parts, payload, resume
 from job.storage.base import Store
 from job.storage.journal import Journal
 from job.storage.log import Log, LogEntry
 from job.storage.manifest import Manifest, hash_tree
 from job.storage.resume import ResumePoint
-from job.storage.retention import delete_payload, superseded
+from job.storage.retention import announced, delete_payload, left_over, superseded
 
 logger = logging.getLogger(__name__)
 _CLEANED_ATTEMPTS = 10
@@ -60,12 +60,15 @@ class RunLog:
         """The run's history; empty only for a run that never began.  Raises as `Log.read` does."""
         return self.log.read()
 
-    def start(self, fingerprint: str, info: Mapping[str, Any] | None = None) -> Attempt:
+    def start(
+        self, fingerprint: str, info: Mapping[str, Any] | None = None, begun: Callable[[Attempt], None] | None = None
+    ) -> Attempt:
         """Begin an attempt: from here on every older one is fenced off.
 
         Args:
             fingerprint: of the settings that change the result.
             info: what else the history should say: versions, place.
+            begun: called with the attempt as soon as the history has it; what fails from then on is an end of this attempt.
         """
         entries, nonce = self.read(), secrets.token_hex(8)
         while True:
@@ -77,8 +80,11 @@ class RunLog:
             if found.nonce == nonce:
                 break
             logger.info("Attempt %d wrote entry %d first; taking the next number.", found.attempt, found.number)
-        _clean_up(self.store, self.run_name, entries[:-1])
-        return Attempt(self.log, number, nonce, entries, self.fenced)
+        attempt, before = Attempt(self.log, number, nonce, entries, self.fenced), entries[:-1]
+        if begun is not None:
+            begun(attempt)
+        _clean_up(self.store, self.run_name, before)
+        return attempt
 
     def join(self, nonce: str) -> Attempt:
         """The attempt that another node of this launch has begun, as it was at its beginning.
@@ -96,8 +102,11 @@ class RunLog:
         return Attempt(self.log, begun.attempt, nonce, entries[: begun.number], self.fenced)
 
 
+@dataclass
 class Attempt(Journal):
     """One start of a run: what it writes to the store.  Made by `RunLog.start`."""
+
+    _deleted: set[str] = field(default_factory=set, repr=False)
 
     def commit_checkpoint(
         self, folder: Path, fields: Mapping[str, Any], metric: Mapping[str, Any] | None = None, waiting: Waiting = not_waiting
@@ -163,8 +172,11 @@ class Attempt(Journal):
         gone = superseded(self.entries, keep)
         if gone:
             self.append("deleted", manifests=[entry["manifest"] for entry in gone], steps=[entry["step"] for entry in gone])
-        for entry in gone:
-            delete_payload(self.log.store, entry["manifest"])
+        # All that this attempt has announced: the store may have failed in the middle of an earlier deletion.
+        for manifest in announced([entry for entry in self.entries if entry.nonce == self.nonce]):
+            if manifest not in self._deleted:
+                delete_payload(self.log.store, manifest)
+                self._deleted.add(manifest)
         return len(gone)
 
     def find_resume(self, folder: Path, expected: Mapping[str, Any]) -> ResumePoint | None:
@@ -189,16 +201,18 @@ def _finite(metric: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _clean_up(store: Store, run_name: str, entries: list[LogEntry]) -> None:
-    """Finish what earlier attempts could not: uploads that were cut off, and the last deletion.
+    """Finish what earlier attempts could not: deletions, and uploads that were cut off.
 
     Only attempts that the log knew before this one began are touched, so a newer one's uploads are safe.
     """
     nonces = [entry.nonce for entry in entries if entry.kind == "started"][-_CLEANED_ATTEMPTS:]
-    last_deleted: list[str] = next((entry["manifests"] for entry in reversed(entries) if entry.kind == "deleted"), [])
+    try:
+        for manifest in left_over(store, announced(entries)):
+            delete_payload(store, manifest)
+    except DeniedError as error:
+        logger.warning("What earlier attempts deleted could not be cleaned up: %s", error)
     try:
         for nonce in nonces:
             store.abort_uploads(f"{run_name}/attempts/{nonce}/")
-        for manifest in last_deleted:
-            delete_payload(store, manifest)
-    except DeniedError as error:
-        logger.warning("What earlier attempts left could not be cleaned up: %s", error)
+    except (DeniedError, SettingsError, CrashError) as error:  # not every store lists uploads, and the right to is not required
+        logger.warning("Uploads that earlier attempts left could not be cleaned up: %s", error)

@@ -8,6 +8,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from job.errors import LocalIOError, as_job_error
@@ -65,6 +66,12 @@ def sha256_of(path: Path) -> str:
     """sha256 of a file, as hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def md5_of(path: Path) -> str:
+    """MD5 of a file, as hexadecimal digits: what a store's ETag is compared with."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, partial(hashlib.md5, usedforsecurity=False)).hexdigest()
 
 
 def make_folder(folder: Path) -> None:

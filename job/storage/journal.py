@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from job.errors import FencedError, JobError
+from job.errors import FencedError, JobError, StopRequested
 from job.storage.log import Log, LogEntry
 from job.storage.retention import payload_folder
 
@@ -75,6 +75,8 @@ class Journal:
         """Around an upload: a newer attempt aborts those it finds, and then it is not the store's fault, and trying again would be wrong."""
         try:
             yield
+        except StopRequested:
+            raise  # says nothing of the store, which may be what takes too long
         except JobError:
             self.check_owner()
             raise

@@ -40,7 +40,7 @@ class LocalStore:
         with disk.border(prefix):
             folder, above = _folder_of(self.root, prefix)
             for key, path in sorted(_walk(folder, above, prefix.removeprefix(above))):
-                yield ObjectInfo(key, path.stat().st_size)
+                yield from _info(key, path)
 
     def glob(self, pattern: str) -> Iterator[ObjectInfo]:
         """Every file whose key matches a shell pattern, in key order, without walking through what cannot match."""
@@ -49,7 +49,7 @@ class LocalStore:
             for key in sorted({key.rstrip("/") for key in found}):
                 path = path_below(self.root, key)
                 if path.is_file():
-                    yield ObjectInfo(key, path.stat().st_size)
+                    yield from _info(key, path)
 
     def read_bytes(self, key: str) -> bytes:
         with disk.border(key):
@@ -100,7 +100,8 @@ class LocalStore:
         """Remove what writers that died left under temporary names."""
         with disk.border(prefix, writing=True):
             folder, _ = _folder_of(self.root, prefix)
-            left = [path for path in folder.rglob(f"{TEMPORARY_PREFIX}*") if path.is_file()] if folder.is_dir() else []
+            # Unlike rglob, os.walk passes over a folder that another attempt has just removed.
+            left = [Path(above, name) for above, _, names in os.walk(folder) for name in names if name.startswith(TEMPORARY_PREFIX)]
             for path in left:
                 path.unlink(missing_ok=True)
         return len(left)
@@ -129,8 +130,11 @@ def _walk(folder: Path, above: str, beginning: str = "") -> Iterator[tuple[str, 
     """(key, path) of every file below ``folder`` in names that begin so.  Unlike `os.walk` it raises on a folder that cannot be read."""
     if not folder.is_dir():
         return
-    with os.scandir(folder) as found:
-        entries = [*found]
+    try:
+        with os.scandir(folder) as found:
+            entries = [*found]
+    except FileNotFoundError:
+        return  # removed since it was seen: an object store would not list it either
     for entry in entries:
         if entry.name.startswith(TEMPORARY_PREFIX) or not entry.name.startswith(beginning):
             continue
@@ -138,11 +142,20 @@ def _walk(folder: Path, above: str, beginning: str = "") -> Iterator[tuple[str, 
             yield from _walk(Path(entry.path), f"{above}{entry.name}/")
         elif entry.is_file():
             yield check_key(above + entry.name), Path(entry.path)
-        else:
+        elif os.path.lexists(entry.path):
             raise DataError(
                 f"{entry.path} is neither a regular file nor a folder (a link to a folder, a broken link, a pipe ...).",
                 "Remove it, or name the folder it leads to in the setting.",
             )
+
+
+def _info(key: str, path: Path) -> Iterator[ObjectInfo]:
+    """The file as listed; nothing when another attempt has removed it since it was seen, as two that clean up at once do."""
+    try:
+        size_bytes = path.stat().st_size
+    except FileNotFoundError:
+        return
+    yield ObjectInfo(key, size_bytes)
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -77,11 +77,21 @@ class Manifest:
                 raise UnusableError(f"The manifest has schema {schema}; this version of the job reads {SCHEMA}.")
             files = tuple(FileEntry(**entry) for entry in values.pop("files"))
             manifest = cls(files=files, **values)
+            if not (_is_of_its_types(manifest) and all(map(_is_of_its_types, files))):
+                raise UnusableError("The manifest is damaged: a value is of another kind than it has to be.")
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise UnusableError(f"The manifest is damaged: {type(error).__name__}.") from error
         for entry in manifest.files:
             check_key(entry.path)
         return manifest
+
+
+def _is_of_its_types(record: Manifest | FileEntry) -> bool:
+    """Whether texts are texts, and numbers whole numbers, as the fields' annotations say."""
+    kinds = {"str": str, "int": int}
+    return all(
+        type(getattr(record, each.name)) is kinds[str(each.type)] for each in dataclasses.fields(record) if str(each.type) in kinds
+    )
 
 
 def hash_tree(folder: Path) -> tuple[FileEntry, ...]:
@@ -102,6 +112,12 @@ def verify_tree(folder: Path, manifest: Manifest) -> list[str]:
         problems = [problem for entry in manifest.files if (problem := _wrong(path_below(folder, entry.path), entry))]
     unknown = {info.key for info in LocalStore(folder).list("")} - {entry.path for entry in manifest.files}
     return problems + [f"{path} is not in the manifest" for path in sorted(unknown)]
+
+
+def wrong_files(folder: Path, manifest: Manifest) -> list[FileEntry]:
+    """The files of the manifest that the folder has not as they should be."""
+    with disk.border(str(folder), writing=True):
+        return [entry for entry in manifest.files if _wrong(path_below(folder, entry.path), entry)]
 
 
 def missing_ranks(manifest: Manifest) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,9 +16,20 @@ from job.storage import disk
 from job.storage.base import MissingObjectError, Store
 from job.storage.keys import path_below
 from job.storage.log import LogEntry
-from job.storage.manifest import MANIFEST_NAME, FileEntry, Kind, Manifest, hash_tree, missing_nodes, missing_ranks, verify_tree
+from job.storage.manifest import (
+    MANIFEST_NAME,
+    FileEntry,
+    Kind,
+    Manifest,
+    hash_tree,
+    missing_nodes,
+    missing_ranks,
+    verify_tree,
+    wrong_files,
+)
 from job.storage.retention import payload_folder
 
+logger = logging.getLogger(__name__)
 _FIELDS = {"step", "world_size", "num_nodes", "settings_fingerprint", "data_fingerprint"}
 
 
@@ -96,6 +108,9 @@ def read_manifest(store: Store, entry: LogEntry) -> Manifest:
 def download(store: Store, entry: LogEntry, manifest: Manifest, folder: Path) -> None:
     """Fetch and verify a payload; ``folder`` is replaced when all of it is right.
 
+    A file that arrives with other bytes is fetched once more: a store's checksums do not cover every transfer, and what is damaged
+    on the way is whole in the store.
+
     Raises:
         UnusableError: when a file is missing or differs from the manifest.
     """
@@ -107,18 +122,25 @@ def download(store: Store, entry: LogEntry, manifest: Manifest, folder: Path) ->
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         try:
-            for file in manifest.files:
-                _fetch(store, prefix + file.path, path_below(temporary, file.path))
-            if problems := verify_tree(temporary, manifest):
-                raise UnusableError("; ".join(problems))
+            _fetch(store, prefix, temporary, manifest.files)
+            if verify_tree(temporary, manifest):
+                wrong = wrong_files(temporary, manifest)
+                logger.warning(
+                    "Fetching again what arrived with other bytes than its manifest says: %s",
+                    ", ".join(entry.path for entry in wrong),
+                )
+                _fetch(store, prefix, temporary, wrong)
+                if problems := verify_tree(temporary, manifest):
+                    raise UnusableError("; ".join(problems))
             shutil.rmtree(folder, ignore_errors=True)
             temporary.rename(folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _fetch(store: Store, key: str, path: Path) -> None:
-    try:
-        store.read_file(key, path)
-    except MissingObjectError as error:
-        raise UnusableError(f"{key.rpartition('/')[2]} is missing") from error
+def _fetch(store: Store, prefix: str, folder: Path, entries: Iterable[FileEntry]) -> None:
+    for entry in entries:
+        try:
+            store.read_file(prefix + entry.path, path_below(folder, entry.path))
+        except MissingObjectError as error:
+            raise UnusableError(f"{entry.path.rpartition('/')[2]} is missing") from error

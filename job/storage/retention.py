@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from job.errors import ERRORS, CrashError, LocalIOError, Retry, UnavailableError
 from job.storage.base import Store
@@ -11,9 +11,14 @@ from job.storage.log import LogEntry
 
 def live_commits(entries: Sequence[LogEntry]) -> list[LogEntry]:
     """The commits whose payload is still there, oldest first."""
-    deleted = {manifest for entry in entries if entry.kind == "deleted" for manifest in entry["manifests"]}
+    deleted = set(announced(entries))
     found = {entry["manifest"]: entry for entry in entries if entry.kind == "committed" and entry["manifest"] not in deleted}
     return list(found.values())
+
+
+def announced(entries: Iterable[LogEntry]) -> list[str]:
+    """The manifests of all payloads whose deletion the log has announced."""
+    return [manifest for entry in entries if entry.kind == "deleted" for manifest in entry["manifests"]]
 
 
 def superseded(entries: Sequence[LogEntry], keep: int) -> list[LogEntry]:
@@ -66,6 +71,20 @@ def delete_payload(store: Store, manifest: str) -> None:
     store.delete(manifest)
     for info in store.list(manifest.rpartition("/")[0] + "/"):
         store.delete(info.key)
+
+
+def left_over(store: Store, manifests: Iterable[str]) -> Iterator[str]:
+    """Those of deleted payloads of which the store still has something.
+
+    One listing for all that lie side by side, because a long run has deleted thousands.
+    """
+    places: dict[str, dict[str, str]] = {}
+    for manifest in manifests:
+        place, _, name = manifest.rpartition("/")[0].rpartition("/")
+        places.setdefault(f"{place}/", {})[name] = manifest
+    for place, payloads in places.items():
+        names = {info.key.removeprefix(place).partition("/")[0] for info in store.list(place)}
+        yield from (manifest for name, manifest in payloads.items() if name in names)
 
 
 def _best(commits: Sequence[LogEntry]) -> LogEntry | None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from operator import methodcaller
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import boto3
+import botocore.session
 from botocore.config import Config
 
 from job.errors import SettingsError
@@ -21,6 +23,7 @@ from job.storage.base import MissingObjectError, ObjectInfo
 from job.storage.findings import Finding
 from job.storage.keys import check_key
 from job.storage.options import StoreOptions
+from job.storage.retry import Retries
 from job.storage.s3_bucket import Bucket
 from job.storage.s3_download import RangeReader, download
 from job.storage.s3_endpoint import check_endpoint, is_aws
@@ -32,15 +35,26 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 
+_METADATA_VARIABLE, _METADATA_ATTEMPTS = "metadata_service_num_attempts", 4
+
+
 def connect(options: StoreOptions, subject: str) -> S3Client:
     """A client whose endpoint is allowed (`check_endpoint`); ``subject`` is for messages.
 
     Raises:
         SettingsError: for an endpoint, region or profile that cannot be used.
+        DeniedError: when the service that hands out the credentials does not answer in time.
     """
+    # The credentials of a pod's role are fetched here already, and that may fail as any request may.
+    client: S3Client = Retries(options.timeout_s, options.backoff_s).call(
+        partial(_connect_once, options, subject), partial(explain, subject=subject)
+    )
+    return client
+
+
+def _connect_once(options: StoreOptions, subject: str) -> S3Client:
     try:
-        # A session of its own: boto3's default one remembers the first credentials it saw, and is not safe among threads.
-        session = boto3.Session()
+        session = _session()
         client = session.client("s3", config=_config(options))
         check_endpoint(client.meta.endpoint_url)
         # A store of one's own rarely has a host name for every bucket.  What an AWS profile says about it goes first.
@@ -54,8 +68,15 @@ def connect(options: StoreOptions, subject: str) -> S3Client:
             f"boto3 cannot be configured for {subject} ({type(error).__name__}).",
             "Check AWS_ENDPOINT_URL (https://host:port), AWS_REGION and the AWS profile.",
         ) from error
-    except Exception as error:
-        raise explain(error, subject).error from error
+
+
+def _session() -> boto3.Session:
+    """A session of its own: boto3's default one remembers the first credentials it saw, and is not safe among threads."""
+    session = botocore.session.get_session()
+    # boto3 asks an instance's metadata service once, and takes silence for "no credentials".
+    wanted = max(_METADATA_ATTEMPTS, int(session.get_config_variable(_METADATA_VARIABLE) or 1))
+    session.set_config_variable(_METADATA_VARIABLE, wanted)
+    return boto3.Session(botocore_session=session)
 
 
 def _config(options: StoreOptions) -> Config:
@@ -107,7 +128,7 @@ class S3Store:
     def delete(self, key: str) -> None:
         full = self.root + check_key(key)
         try:
-            self.bucket.request(partial(self.bucket.client.delete_object, Bucket=self.bucket.name, Key=full), full)
+            self.bucket.request(methodcaller("delete_object", Bucket=self.bucket.name, Key=full), full)
         except MissingObjectError:
             return  # some stores say so, AWS does not: either way it is gone
 
@@ -124,4 +145,5 @@ class S3Store:
 
 def open_s3(location: Location, options: StoreOptions) -> S3Store:
     """A store at ``location``; no request is sent yet.  Raises `SettingsError`."""
-    return S3Store(Bucket(connect(options, location.uri), location.bucket, options), f"{location.path}/" if location.path else "")
+    again = partial(connect, options, location.uri)
+    return S3Store(Bucket(again(), location.bucket, options, again), f"{location.path}/" if location.path else "")

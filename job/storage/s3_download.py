@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from job.errors import DataError, UnavailableError
 from job.storage import disk, s3_checksum
 from job.storage.s3_bucket import Bucket
 
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+logger = logging.getLogger(__name__)
+_ATTEMPTS = 3
+
 
 @dataclass(frozen=True)
 class Head:
-    """The beginning of an object, and what the store said of the whole."""
+    """The beginning of an object, and what the store said of the whole; ``md5`` only where the ETag is one, not of parts."""
 
     size_bytes: int
     etag: str
     data: bytes
+    md5: str | None
 
 
 @dataclass(frozen=True)
@@ -41,14 +48,16 @@ class RangeReader:
     def read_head(self) -> Head:
         """The first range, and all of an object that is no larger."""
 
-        def get() -> Head:
-            reply = self.bucket.client.get_object(Bucket=self.bucket.name, Key=self.key, ChecksumMode="ENABLED")
+        def get(client: S3Client) -> Head:
+            reply = client.get_object(Bucket=self.bucket.name, Key=self.key, ChecksumMode="ENABLED")
             size, body = reply["ContentLength"], reply["Body"]
             with closing(body):  # a body's own context manager hands out the stream beneath it, without checks and error mapping
                 # To its end, where it fits: there botocore compares the checksum that the store sent along.
                 data = body.read() if size <= self.bucket.options.part_bytes else body.read(self.bucket.options.part_bytes)
-            self._check(reply, data, size)
-            return Head(size, reply["ETag"], data)
+            md5 = s3_checksum.md5_etag(reply, self.bucket.checksums)
+            found = Head(size, reply["ETag"], data, None if md5 is None or "-" in md5 else md5)
+            self._check(found)
+            return found
 
         head: Head = self.bucket.request(get, self.key)
         return head
@@ -61,8 +70,8 @@ class RangeReader:
         """
         stop = min(start + self.bucket.options.part_bytes, head.size_bytes)
 
-        def get() -> bytes:
-            reply = self.bucket.client.get_object(Bucket=self.bucket.name, Key=self.key, Range=f"bytes={start}-{stop - 1}")
+        def get(client: S3Client) -> bytes:
+            reply = client.get_object(Bucket=self.bucket.name, Key=self.key, Range=f"bytes={start}-{stop - 1}")
             with closing(reply["Body"]) as body:
                 data = body.read()
             if reply["ETag"] != head.etag or not str(reply.get("ContentRange", "")).endswith(f"/{head.size_bytes}"):
@@ -76,38 +85,61 @@ class RangeReader:
         data: bytes = self.bucket.request(get, self.key)
         return data
 
-    def _check(self, reply: Any, data: bytes, size: int) -> None:
-        if len(data) != min(size, self.bucket.options.part_bytes):
-            raise UnavailableError(f"{self.bucket.uri(self.key)} was cut off at byte {len(data)}.")
-        md5 = s3_checksum.md5_etag(reply, self.bucket.checksums)
-        if len(data) == size and md5 and "-" not in md5 and md5 != hashlib.md5(data, usedforsecurity=False).hexdigest():
+    def _check(self, head: Head) -> None:
+        if len(head.data) != min(head.size_bytes, self.bucket.options.part_bytes):
+            raise UnavailableError(f"{self.bucket.uri(self.key)} was cut off at byte {len(head.data)}.")
+        if len(head.data) == head.size_bytes and head.md5 and head.md5 != _md5(head.data):
             raise UnavailableError(f"{self.bucket.uri(self.key)} arrived with other bytes than its checksum says.")
 
 
 def download(reader: RangeReader, path: Path) -> None:
     """Read an object into ``path``: temporary name, then rename.
 
+    A range has no checksum; the whole is compared with the object's, where the store has one of it.
+
     Raises:
-        MissingObjectError, DeniedError, UnavailableError: as the store says.
+        MissingObjectError, DeniedError, UnavailableError: as the store says, or when other bytes arrive three times in a row.
         LocalIOError: when the disk refuses.
     """
+    for _ in range(_ATTEMPTS):
+        if _arrives_whole(reader, path):
+            return
+        logger.warning("%s arrived with other bytes than its checksum says.", reader.bucket.uri(reader.key))
+    raise UnavailableError(
+        f"{reader.bucket.uri(reader.key)} arrived {_ATTEMPTS} times with other bytes than its checksum says.",
+        "The network or the store corrupts data.",
+    )
+
+
+def _arrives_whole(reader: RangeReader, path: Path) -> bool:
     head = reader.read_head()
-    options = reader.bucket.options
     with disk.border(str(path), writing=True):
         path.parent.mkdir(parents=True, exist_ok=True)
         with disk.temporary_beside(path) as temporary:
-            with temporary.open("xb") as file, ThreadPoolExecutor(options.num_threads, thread_name_prefix="download") as pool:
-                file.write(head.data)
-                file.flush()
-                list(
-                    pool.map(
-                        partial(_fetch, reader, head, file.fileno()), range(len(head.data), head.size_bytes, options.part_bytes)
-                    )
-                )
+            _read_ranges(reader, head, temporary)
+            # What fits into the head was compared when it came.
+            if len(head.data) < head.size_bytes and head.md5 and head.md5 != disk.md5_of(temporary):
+                return False
             temporary.replace(path)
+    return True
 
 
-def _fetch(reader: RangeReader, head: Head, descriptor: int, start: int) -> None:
-    data, written = memoryview(reader.read_range(start, head)), 0
-    while written < len(data):
-        written += os.pwrite(descriptor, data[written:], start + written)
+def _read_ranges(reader: RangeReader, head: Head, temporary: Path) -> None:
+    options = reader.bucket.options
+    starts = range(len(head.data), head.size_bytes, options.part_bytes)
+    with temporary.open("xb") as file, ThreadPoolExecutor(options.num_threads, thread_name_prefix="download") as pool:
+        file.write(head.data)
+        file.flush()
+        list(pool.map(partial(_fetch, reader, head, temporary), starts))
+
+
+def _fetch(reader: RangeReader, head: Head, path: Path, start: int) -> None:
+    data = reader.read_range(start, head)
+    # By name: a stop request leaves this thread behind, and the number of a closed file may be another's by now.
+    with path.open("r+b") as file:
+        file.seek(start)
+        file.write(data)
+
+
+def _md5(data: bytes) -> str:
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()

@@ -50,17 +50,32 @@ EXCEPTION_RULES = (
         "There are no usable credentials for {subject} ({said}).",
         _KEYS_HINT,
         _names(
-            "NoCredentialsError PartialCredentialsError CredentialRetrievalError NoAuthTokenError TokenRetrievalError "
-            "RefreshWithMFAUnsupportedError MetadataRetrievalError SSOError LoginError"
+            "NoCredentialsError PartialCredentialsError NoAuthTokenError TokenRetrievalError RefreshWithMFAUnsupportedError SSOError "
+            "LoginError"
         ),
+    ),
+    Rule(
+        DeniedError,
+        "The credentials for {subject} could not be fetched ({said}).",
+        "See that the service or program that hands out the credentials answers (instance or pod role, credential_process).",
+        _names("CredentialRetrievalError MetadataRetrievalError"),
+        transient=True,
+    ),
+    Rule(
+        UnavailableError,
+        "What answered for {subject} does not speak S3 ({said}).",
+        "Check AWS_ENDPOINT_URL, and that no proxy answers in the store's place.",
+        _names("ResponseParserError"),
+        transient=True,
     ),
     Rule(
         UnavailableError,
         "The store did not answer for {subject} ({said}).",
         _AGAIN_HINT,
-        # The names of Python's own ConnectionError and TimeoutError are meant too.
+        # The names of Python's own ConnectionError and TimeoutError are meant too, and urllib3's SSLError: a damaged record of TLS
+        # in the middle of a body.  A certificate that is not trusted is told apart before.
         _names(
-            "HTTPClientError ConnectionError TimeoutError IncompleteReadError ChecksumError FlexibleChecksumError "
+            "HTTPClientError ConnectionError TimeoutError SSLError IncompleteReadError ChecksumError FlexibleChecksumError "
             "AwsChunkedWrapperError CapacityNotAvailableError"
         ),
         transient=True,
@@ -140,6 +155,7 @@ REPLY_RULES = (
 )
 """Replies of the store, by error code or HTTP status; the first that fits counts."""
 
+_STALE_KEYS = _names("ExpiredToken ExpiredTokenException InvalidAccessKeyId InvalidToken TokenRefreshRequired")
 _SERVER_ERROR = Rule(UnavailableError, _UNAVAILABLE, _AGAIN_HINT, frozenset(), transient=True)
 _OTHER_REPLY = Rule(
     CrashError,
@@ -153,6 +169,14 @@ _UNTRUSTED = Rule(
     "Set AWS_CA_BUNDLE to the certificate of the authority that issued it.",
     frozenset(),
 )
+
+
+def are_keys_stale(error: BaseException | None) -> bool:
+    """Whether the store refused a request for its keys in a way that new ones, where somebody has put them, would help."""
+    response = getattr(error, "response", None) or {}
+    code = str(response.get("Error", {}).get("Code", ""))
+    # A reply to HEAD has no body that could say why.
+    return code in _STALE_KEYS or (getattr(error, "operation_name", "") == "HeadObject" and code in {"400", "403"})
 
 
 def explain(error: Exception, subject: str) -> Failure:

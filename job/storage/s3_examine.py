@@ -11,19 +11,24 @@ import logging
 import tempfile
 from collections.abc import Iterator
 from functools import partial
+from operator import methodcaller
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from job.storage.base import MissingObjectError
 from job.storage.findings import Finding, attempt
 from job.storage.s3_bucket import Bucket
 from job.storage.s3_checksum import Checksums, PartDigest
-from job.storage.s3_errors import explain
 from job.storage.s3_upload import upload_in_parts
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 logger = logging.getLogger(__name__)
 _DATA = b"probe of checksums"
 _CLIENT_ERRORS = range(400, 500)
+_PASSING = {408, 409, 429}
+"""Client errors that say nothing of what was asked: too slow, beside another, too often."""
 
 
 def examine(bucket: Bucket, prefix: str) -> Iterator[Finding]:
@@ -38,7 +43,7 @@ def examine(bucket: Bucket, prefix: str) -> Iterator[Finding]:
 def abort(bucket: Bucket, key: str, upload_id: str) -> None:
     """Abort a multipart upload; no error when it has ended."""
     try:
-        bucket.request(partial(bucket.client.abort_multipart_upload, Bucket=bucket.name, Key=key, UploadId=upload_id), key)
+        bucket.request(methodcaller("abort_multipart_upload", Bucket=bucket.name, Key=key, UploadId=upload_id), key)
     except MissingObjectError:
         logger.debug("The upload of %s was no longer open.", bucket.uri(key))
 
@@ -47,7 +52,7 @@ def _choose_checksums(bucket: Bucket, prefix: str) -> str:
     """Write an object with and without SHA-256, and see what the store says of it."""
     digest = PartDigest.of(_DATA)
     plain: Any = {"Bucket": bucket.name, "Key": f"{prefix}md5", "Body": _DATA, **digest.headers(Checksums())}
-    etag = str(bucket.request(partial(bucket.client.put_object, **plain), plain["Key"])["ETag"]).strip('"')
+    etag = str(bucket.request(methodcaller("put_object", **plain), plain["Key"])["ETag"]).strip('"')
     hashed = plain | {"Key": f"{prefix}sha256", **digest.headers(Checksums(sha256=True))}
     keeps_sha256 = False
     if not _is_refused(bucket, hashed):
@@ -71,18 +76,20 @@ def _refuses_damage(bucket: Bucket, prefix: str) -> str:
 
 
 def _is_refused(bucket: Bucket, request: dict[str, Any]) -> bool:
-    """Whether a PUT is answered by 4xx or 501; sent once, because what is refused on purpose needs no second try."""
-    subject = bucket.uri(request["Key"])
-    try:
-        bucket.client.put_object(**request)
-    except bucket.client.exceptions.ClientError as error:
-        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-        if status in _CLIENT_ERRORS or status == 501:
-            return True
-        raise explain(error, subject).error from error
-    except Exception as error:
-        raise explain(error, subject).error from error
-    return False
+    """Whether a PUT is answered by 4xx or 501; an answer that passes, or none, is no refusal and tried again."""
+
+    def put(client: S3Client) -> bool:
+        try:
+            client.put_object(**request)
+        except client.exceptions.ClientError as error:
+            status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+            passes = status in _PASSING or error.response["Error"].get("Code") == "RequestTimeout"
+            if (status in _CLIENT_ERRORS or status == 501) and not passes:
+                return True
+            raise
+        return False
+
+    return bool(bucket.request(put, str(request["Key"])))
 
 
 def _uploads_in_parts(bucket: Bucket, prefix: str) -> str:
@@ -95,8 +102,7 @@ def _uploads_in_parts(bucket: Bucket, prefix: str) -> str:
 
 def _aborts(bucket: Bucket, prefix: str) -> str:
     key = f"{prefix}aborted"
-    upload_id = _begin(bucket, key)
-    bucket.request(partial(bucket.client.abort_multipart_upload, Bucket=bucket.name, Key=key, UploadId=upload_id), key)
+    abort(bucket, key, _begin(bucket, key))
     return ""
 
 
@@ -111,4 +117,4 @@ def _lists_uploads(bucket: Bucket, prefix: str) -> str:
 
 
 def _begin(bucket: Bucket, key: str) -> str:
-    return str(bucket.request(partial(bucket.client.create_multipart_upload, Bucket=bucket.name, Key=key), key)["UploadId"])
+    return str(bucket.request(methodcaller("create_multipart_upload", Bucket=bucket.name, Key=key), key)["UploadId"])

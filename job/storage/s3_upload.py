@@ -9,7 +9,7 @@ import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ def part_size(size_bytes: int, part_bytes: int) -> int:
 
 def _upload_once(bucket: Bucket, key: str, path: Path) -> None:
     algorithm: Any = {"ChecksumAlgorithm": "SHA256"} if bucket.checksums.sha256 else {}
-    begin = partial(bucket.client.create_multipart_upload, Bucket=bucket.name, Key=key, **algorithm)
+    begin = methodcaller("create_multipart_upload", Bucket=bucket.name, Key=key, **algorithm)
     target = {"Bucket": bucket.name, "Key": key, "UploadId": bucket.request(begin, key)["UploadId"]}
     try:
         sent = _send_parts(bucket, target, path)
@@ -87,7 +87,7 @@ def _send_part(bucket: Bucket, target: dict[str, str], number: int, data: bytes)
     digest = PartDigest.of(data)
     headers = digest.headers(bucket.checksums)
     request: dict[str, Any] = {**target, "PartNumber": number, "Body": data, **headers}
-    reply = bucket.request(partial(bucket.client.upload_part, **request), target["Key"])
+    reply = bucket.request(methodcaller("upload_part", **request), target["Key"])
     entry = {"PartNumber": number, "ETag": reply["ETag"]}
     if "ChecksumSHA256" in headers:
         entry["ChecksumSHA256"] = headers["ChecksumSHA256"]
@@ -98,7 +98,7 @@ def _complete(bucket: Bucket, target: dict[str, str], sent: list[SentPart]) -> N
     key = target["Key"]
     request: dict[str, Any] = {**target, "MultipartUpload": {"Parts": [part.entry for part in sent]}}
     try:
-        bucket.request(partial(bucket.client.complete_multipart_upload, **request), key)
+        bucket.request(methodcaller("complete_multipart_upload", **request), key)
     except MissingObjectError:
         # The upload is no longer open.  If a request whose reply was lost completed it, the object is there and is ours.
         logger.warning("The upload of %s is no longer open; looking at the object.", bucket.uri(key))
@@ -108,7 +108,7 @@ def _complete(bucket: Bucket, target: dict[str, str], sent: list[SentPart]) -> N
 def _abort(bucket: Bucket, target: dict[str, str]) -> None:
     try:
         request: dict[str, Any] = {**target}
-        bucket.request(partial(bucket.client.abort_multipart_upload, **request), target["Key"])
+        bucket.request(methodcaller("abort_multipart_upload", **request), target["Key"])
     except MissingObjectError:
         logger.debug("The upload of %s was no longer open.", target["Key"])
     except JobError as error:

@@ -1,8 +1,10 @@
 """The protocol's own tests are in tests/contract; here is what needs no store to speak of."""
 
+from pathlib import Path
+
 import pytest
 
-from job.errors import DeniedError, FencedError, UnavailableError, UnusableError
+from job.errors import DeniedError, FencedError, SettingsError, UnavailableError, UnusableError
 from job.storage.commit import RunLog
 from job.storage.local import LocalStore
 
@@ -116,3 +118,98 @@ def test_what_a_node_cannot_upload_because_the_run_is_lost_is_a_fence(store, fol
     monkeypatch.setattr(type(store), "write_file", aborted)
     with pytest.raises(FencedError, match="Attempt 2"):
         other.put_part(10, folders[1], 1)
+
+
+def saved(attempt, tmp_path, step):
+    """A checkpoint as the uploader commits it."""
+    folder = tmp_path / f"made-{step}"
+    folder.mkdir(exist_ok=True)
+    (folder / "file").write_text(str(step))
+    attempt.commit_checkpoint(folder, {"step": step})
+    attempt.retain(1)
+
+
+def steps_in(store):
+    return sorted({int(info.key.partition("/step-")[2][:10]) for info in store.list("run/attempts/") if "/step-" in info.key})
+
+
+@pytest.fixture
+def refusing(monkeypatch):
+    """Deletions fail for as long as it is not empty."""
+    delete, why = LocalStore.delete, []
+
+    def maybe(self, key):
+        if why:
+            raise UnavailableError("503")
+        delete(self, key)
+
+    monkeypatch.setattr(LocalStore, "delete", maybe)
+    return why
+
+
+def test_an_attempt_finishes_a_deletion_that_failed(store, tmp_path, refusing):
+    attempt = RunLog(store, "run").start("f")
+    saved(attempt, tmp_path, 1)
+    refusing.append("503")
+    with pytest.raises(UnavailableError):
+        saved(attempt, tmp_path, 2)
+    refusing.clear()
+    assert attempt.retain(1) == 0
+    assert steps_in(store) == [2]
+
+
+def test_a_start_finishes_every_deletion_not_only_the_last(store, tmp_path, refusing):
+    """Also of attempts before the last, and what was left by a version that forgot it."""
+    run = RunLog(store, "run")
+    attempt = run.start("f")
+    saved(attempt, tmp_path, 1)
+    refusing.append("503")
+    with pytest.raises(UnavailableError):
+        saved(attempt, tmp_path, 2)
+    refusing.clear()
+    attempt._deleted |= set(attempt.entries[-1]["manifests"])  # forgotten
+    for step in (3, 4, 5):
+        saved(attempt, tmp_path, step)
+    assert steps_in(store) == [1, 5]
+    begun = run.start("f")
+    assert steps_in(store) == [5]
+    saved(begun, tmp_path, 6)
+    assert steps_in(store) == [6]
+
+
+def test_two_attempts_may_finish_the_same_deletion_at_once(store, tmp_path, refusing, monkeypatch):
+    run = RunLog(store, "run")
+    attempt = run.start("f")
+    saved(attempt, tmp_path, 1)
+    refusing.append("503")
+    with pytest.raises(UnavailableError):
+        saved(attempt, tmp_path, 2)
+    refusing.clear()
+    stat = Path.stat
+
+    def removed_first(path, **options):
+        if path.name == "file" and "step-0000000001" in path.parts:
+            path.unlink(missing_ok=True)
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "stat", removed_first)
+    assert run.start("f").number == 2
+    assert steps_in(store) == [2]
+
+
+def test_a_store_that_lists_no_uploads_is_cleaned_of_the_rest(store, tmp_path, refusing, monkeypatch, caplog):
+    run = RunLog(store, "run")
+    attempt = run.start("f")
+    saved(attempt, tmp_path, 1)
+    refusing.append("503")
+    with pytest.raises(UnavailableError):
+        saved(attempt, tmp_path, 2)
+    refusing.clear()
+
+    def refuse(*_):
+        raise SettingsError("501 NotImplemented")
+
+    monkeypatch.setattr(LocalStore, "abort_uploads", refuse)
+    assert run.start("f").number == 2
+    assert steps_in(store) == [2]
+    assert "501" in caplog.text

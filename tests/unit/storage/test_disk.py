@@ -61,3 +61,8 @@ def test_a_folder_that_cannot_be_synced_by_hand_is_fine_and_a_file_is_not(tmp_pa
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OSError, match="Invalid"):
         disk.sync(tmp_path / "file")
+
+
+def test_the_md5_of_a_file(tmp_path):
+    (tmp_path / "file").write_bytes(b"content")
+    assert disk.md5_of(tmp_path / "file") == hashlib.md5(b"content").hexdigest()

@@ -1,4 +1,6 @@
 import os
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -130,3 +132,64 @@ def test_an_emptied_folder_goes(local):
     local.delete("a/b/2")
     assert not (local.root / "a" / "b").exists()
     assert local.root.is_dir()
+
+
+def test_a_file_that_goes_while_it_is_listed_is_left_out(local, monkeypatch):
+    for key in ("a/1", "a/2", "b/3"):
+        local.write_bytes(key, b"x")
+    stat = Path.stat
+
+    def removed_first(path, **options):
+        if path.name == "2":
+            path.unlink(missing_ok=True)
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "stat", removed_first)
+    assert [info.key for info in local.list("")] == ["a/1", "b/3"]
+    monkeypatch.undo()
+    local.write_bytes("a/2", b"x")
+    monkeypatch.setattr(Path, "is_file", lambda path: path.exists() and path.unlink() is None)
+    assert list(local.glob("a/*")) == []
+
+
+def test_a_folder_that_goes_while_it_is_walked_is_left_out(local, monkeypatch):
+    scandir = os.scandir
+
+    def removed_first(folder):
+        if str(folder).endswith("/gone"):  # rmtree itself walks by descriptors
+            shutil.rmtree(folder, ignore_errors=True)
+        return scandir(folder)
+
+    for action, found in ((lambda: [info.key for info in local.list("")], ["kept/1"]), (lambda: local.abort_uploads(""), 1)):
+        local.write_bytes("gone/1", b"x")
+        local.write_bytes("kept/1", b"x")
+        (local.root / "kept" / ".tmp-1").write_bytes(b"x")
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "scandir", removed_first)
+            assert action() == found
+
+
+def test_an_entry_of_an_unknown_kind_that_is_gone_is_left_out(local, monkeypatch):
+    """Some file systems do not tell the kind with the name, and then it takes a second look."""
+    local.write_bytes("a", b"x")
+    entries = [*os.scandir(local.root)]
+    (local.root / "a").unlink()
+
+    class Gone:
+        name, path = entries[0].name, entries[0].path
+
+        def is_dir(self, **_):
+            return False
+
+        def is_file(self):
+            return False
+
+    class Scan(list):
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            return None
+
+    monkeypatch.setattr(os, "scandir", lambda _: Scan([Gone()]))
+    assert list(local.list("")) == []

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from job.errors import DataError, UnusableError
-from job.storage.manifest import FileEntry, Manifest, hash_tree, missing_ranks, tree_digest, verify_tree
+from job.storage.manifest import FileEntry, Manifest, hash_tree, missing_ranks, tree_digest, verify_tree, wrong_files
 
 EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
@@ -17,7 +17,7 @@ def folder(tmp_path):
 
 
 def manifest_of(folder):
-    return Manifest("checkpoint", 7, hash_tree(folder), 2, "s", "d", {"note": "ü"})
+    return Manifest("checkpoint", 7, hash_tree(folder), 2, settings_fingerprint="s", data_fingerprint="d", extra={"note": "ü"})
 
 
 def ranked(*paths, world_size):
@@ -57,6 +57,15 @@ def test_damage_is_said(data):
         Manifest.from_bytes(data)
 
 
+@pytest.mark.parametrize("wrong", [{"step": "7"}, {"world_size": "2"}, {"num_nodes": True}, {"path": 7}, {"size_bytes": 1.5}])
+def test_values_of_another_kind_are_damage(folder, wrong):
+    values = json.loads(manifest_of(folder).to_bytes())
+    (name,) = wrong
+    (values if name in values else values["files"][0]).update(wrong)
+    with pytest.raises(UnusableError, match="of another kind"):
+        Manifest.from_bytes(json.dumps(values).encode())
+
+
 def test_a_manifest_may_not_lead_out(folder):
     values = json.loads(manifest_of(folder).to_bytes())
     values["files"][0]["path"] = "../../etc/passwd"
@@ -75,6 +84,9 @@ def test_a_tree_is_verified(folder):
         "below/a has the right size but other content",
         "more is not in the manifest",
     ]
+    assert wrong_files(folder, manifest) == [*manifest.files]
+    (folder / "b").write_bytes(b"")
+    assert [entry.path for entry in wrong_files(folder, manifest)] == ["below/a"]
     (folder / "b").unlink()
     assert "b is missing" in verify_tree(folder, manifest)
 

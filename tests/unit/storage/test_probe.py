@@ -1,9 +1,10 @@
 import pytest
 
-from job.errors import DeniedError, SettingsError, UnavailableError
+from job.errors import CrashError, DeniedError, SettingsError, UnavailableError
 from job.storage.findings import Finding
 from job.storage.local import LocalStore
 from job.storage.probe import ProbeResult, probe
+from tests.support.servers.scripted import error as refusal
 
 
 class Broken(LocalStore):
@@ -29,6 +30,10 @@ class Broken(LocalStore):
     def write_bytes(self, key, data):
         self.check("write")
         super().write_bytes(key, data)
+
+    def abort_uploads(self, prefix):
+        self.check("uploads")
+        return super().abort_uploads(prefix)
 
     def delete(self, key):
         self.check("delete")
@@ -112,3 +117,35 @@ def test_two_winners_are_one_too_many_even_when_the_content_is_the_firsts(tmp_pa
             return won or "race" in key
 
     assert missing(Flatterer(tmp_path)) == ["put-if-absent by several at once"]
+
+
+@pytest.mark.parametrize("error", [DeniedError("403"), SettingsError("501 NotImplemented"), CrashError("400 InvalidArgument")])
+def test_the_right_to_list_uploads_is_not_needed_to_clean_up(broken, error):
+    store = broken("uploads", error)
+    assert missing(store) == []
+    assert not [path for path in store.root.rglob("*") if path.is_file()]
+
+
+def denied(s3, monkeypatch, method, query=""):
+    answer = s3.answer
+
+    def denying(request):
+        is_it = request.method == method and (query in request.query if query else not request.query)
+        return refusal(403, "AccessDenied") if is_it else answer(request)
+
+    monkeypatch.setattr(s3, "answer", denying)
+
+
+def test_a_bucket_that_lists_no_uploads_is_left_as_it_was(store, s3, monkeypatch):
+    denied(s3, monkeypatch, "GET", "uploads")
+    result = probe(store)
+    assert [finding.capability for finding in result.missing if finding.required] == []
+    assert "listing of multipart uploads" in [finding.capability for finding in result.missing]
+    assert s3.objects == {}
+
+
+def test_a_bucket_that_deletes_nothing_is_named_though_it_lists_no_uploads(store, s3, monkeypatch):
+    denied(s3, monkeypatch, "GET", "uploads")
+    denied(s3, monkeypatch, "DELETE")
+    with pytest.raises(DeniedError, match="deleting: The store denied access"):
+        probe(store).require()

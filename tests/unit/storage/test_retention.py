@@ -2,7 +2,16 @@ import pytest
 
 from job.storage.local import LocalStore
 from job.storage.log import LogEntry
-from job.storage.retention import delete_payload, fruitless_attempts, fruitless_stops, live_commits, payload_folder, superseded
+from job.storage.retention import (
+    announced,
+    delete_payload,
+    fruitless_attempts,
+    fruitless_stops,
+    left_over,
+    live_commits,
+    payload_folder,
+    superseded,
+)
 
 
 def commits(*values, name="accuracy", greater=True):
@@ -102,3 +111,15 @@ def test_a_commit_that_is_listed_twice_is_one():
     twice = [entries[0], entries[0], entries[1]]
     assert [entry["step"] for entry in live_commits(twice)] == [entry["step"] for entry in entries]
     assert superseded(twice, 2) == []
+
+
+def test_what_is_left_of_deleted_payloads_takes_one_listing_a_place(tmp_path, monkeypatch):
+    store, listed = LocalStore(tmp_path), []
+    for key in ("a/step-7/x", "a/step-70/x", "a/step-9/M", "b/step-1/M", "b/step-2/y/z"):
+        store.write_bytes(key, b"")
+    entries = [LogEntry(step, "deleted", 1, "n", {"manifests": [f"a/step-{step}/M"]}) for step in range(1, 10)]
+    entries.append(LogEntry(10, "deleted", 2, "m", {"manifests": ["b/step-2/M", "b/step-3/M"]}))
+    found = LocalStore.list
+    monkeypatch.setattr(LocalStore, "list", lambda self, prefix: (listed.append(prefix), found(self, prefix))[1])
+    assert [*left_over(store, announced(entries))] == ["a/step-7/M", "a/step-9/M", "b/step-2/M"]
+    assert listed == ["a/", "b/"]

@@ -1,8 +1,11 @@
 import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from botocore.exceptions import ClientError, CredentialRetrievalError, MetadataRetrievalError
 
-from job.errors import DeniedError, UnavailableError
+from job.errors import DeniedError, SettingsError, UnavailableError
 from job.storage.options import StoreOptions
 from job.storage.s3_bucket import Bucket
 from job.storage.s3_checksum import Checksums
@@ -102,3 +105,63 @@ def test_every_put_carries_its_checksum(bucket, s3):
     bucket.checksums = Checksums(sha256=True)
     bucket.put("key", b"data")
     assert s3.requests[1].headers["x-amz-checksum-sha256"] == "Om6weQ85rIfJTzhWst0sXREOaBFgImGpqSPTuyOtyLc="
+
+
+def test_a_hiccup_of_the_credentials_is_tried_again_but_not_for_ever(bucket):
+    failures = [CredentialRetrievalError(provider="role", error_msg="timeout")]
+
+    def action(_):
+        if failures:
+            raise failures.pop()
+        return "done"
+
+    assert bucket.request(action, "key") == "done"
+    failures += [MetadataRetrievalError(error_msg="timeout")] * 9
+    bucket.options = StoreOptions(timeout_s=0)
+    with pytest.raises(DeniedError, match="could not be fetched"):
+        bucket.request(action, "key")
+    assert len(failures) == 8
+
+
+class Keys:
+    """Clients by the number of the keys they were made with; the store takes those that ``valid`` names."""
+
+    def __init__(self, valid):
+        self.valid, self.made, self.asked = valid, 0, []
+        self.all_asked = threading.Barrier(4)
+
+    def connect(self):
+        self.made += 1
+        return self.made
+
+    def action(self, client):
+        self.asked.append(client)
+        if client == 0 and self.valid:
+            self.all_asked.wait(timeout=10)
+        if client not in self.valid:
+            response = {"Error": {"Code": "ExpiredToken"}, "ResponseMetadata": {"HTTPStatusCode": 400}}
+            raise ClientError(response, "PutObject")
+        return client
+
+
+def test_expired_keys_are_read_again_once_for_all_threads():
+    keys = Keys({1})
+    bucket = Bucket(0, "bucket", StoreOptions(timeout_s=0), keys.connect)
+    with ThreadPoolExecutor(4) as pool:
+        assert [*pool.map(lambda _: bucket.request(keys.action, "key"), range(4))] == [1] * 4
+    assert (keys.made, sorted(keys.asked)) == (1, [0] * 4 + [1] * 4)
+
+
+def test_keys_that_stay_expired_are_denied():
+    keys = Keys(set())
+    with pytest.raises(DeniedError, match="ExpiredToken"):
+        Bucket(0, "bucket", StoreOptions(timeout_s=5), keys.connect).request(keys.action, "key")
+    assert keys.asked == [0, 1]
+
+    def unreadable():
+        raise SettingsError("half a file")
+
+    for connect in (None, unreadable):
+        with pytest.raises(DeniedError, match="ExpiredToken"):
+            Bucket(0, "bucket", StoreOptions(timeout_s=5), connect).request(keys.action, "key")
+    assert keys.asked == [0, 1, 0, 0]

@@ -1,9 +1,9 @@
-import os
 import random
+import resource
 
 import pytest
 
-from job.errors import DataError, UnavailableError
+from job.errors import DataError, LocalIOError, UnavailableError
 from job.storage.base import MissingObjectError
 from job.storage.options import StoreOptions
 from job.storage.s3_download import RangeReader, download
@@ -66,11 +66,53 @@ def test_damage_on_the_way_is_noticed(bucket, reader, s3):
     assert reader("small").read_all() == b"DATA"
 
 
-def test_a_disk_that_refuses_is_said(reader, tmp_path, monkeypatch):
-    def refuse(*_):
-        raise OSError(28, "No space left on device", "disk")
+def test_a_disk_that_refuses_is_said(reader, tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # For no longer than the download: pytest's own output may go to a file.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (PART + 500, before[1]))
+    try:
+        with pytest.raises(LocalIOError, match="File too large"):
+            download(reader("large"), tmp_path / "file")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
 
-    monkeypatch.setattr(os, "pwrite", refuse)
-    with pytest.raises(Exception, match="No space left"):
+
+def flipped(s3, monkeypatch, starts):
+    """One bit of each range that begins at one of ``starts`` is another, once for each time it is named."""
+    left, answer = [*starts], s3.answer
+
+    def damaged(request):
+        status, headers, body = answer(request)
+        start = int(request.headers.get("range", "bytes=0-").removeprefix("bytes=").partition("-")[0])
+        if request.method == "GET" and "list-type" not in request.query and start in left:
+            left.remove(start)
+            body = bytes([body[0] ^ 1]) + body[1:]
+        return status, headers, body
+
+    monkeypatch.setattr(s3, "answer", damaged)
+
+
+def test_a_damaged_range_is_read_again(reader, s3, tmp_path, monkeypatch, caplog):
+    flipped(s3, monkeypatch, [PART, 2 * PART])
+    download(reader("large"), tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == LARGE
+    assert "other bytes than its checksum" in caplog.text
+    assert len(s3.requests) == 8
+    s3.requests.clear()
+    flipped(s3, monkeypatch, [0])
+    download(reader("large"), tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == LARGE
+    assert len(s3.requests) == 8
+
+
+def test_ranges_that_stay_damaged_are_said(bucket, reader, s3, tmp_path):
+    s3.objects["large"] = LARGE[:PART] + b"?" + LARGE[PART + 1 :]
+    with pytest.raises(UnavailableError, match="3 times with other bytes"):
         download(reader("large"), tmp_path / "file")
     assert list(tmp_path.iterdir()) == []
+    for etag, encryption in ((s3.etags["large"], "aws:kms"), (f'"{"1" * 32}-4"', "")):  # of another kind
+        s3.etags["large"] = etag
+        s3.extra_headers["x-amz-server-side-encryption"] = encryption
+        download(reader("large"), tmp_path / "file")
+        assert (tmp_path / "file").read_bytes() == s3.objects["large"]

@@ -7,11 +7,13 @@ import ssl
 import time
 
 import pytest
+import urllib3
 from botocore import exceptions as botocore_errors
+from botocore import parsers
 
 from job.errors import CrashError, DataError, DeniedError, LocalIOError, SettingsError, StopRequested, UnavailableError
 from job.storage.base import MissingObjectError
-from job.storage.s3_errors import EXCEPTION_RULES, explain, retry_after_s
+from job.storage.s3_errors import EXCEPTION_RULES, are_keys_stale, explain, retry_after_s
 
 BUGS = {
     *("BotoCoreError", "DataNotFoundError", "UnknownServiceError", "ApiVersionNotFoundError", "UnknownServiceStyle"),
@@ -53,7 +55,8 @@ def test_every_exception_of_the_installed_boto3_is_mapped(name):
 
 def test_every_name_in_the_map_is_one_of_the_installed_boto3():
     named = set().union(*(rule.names for rule in EXCEPTION_RULES))
-    assert {name for name in named if name not in INSTALLED and not hasattr(builtins, name)} == set()
+    known = INSTALLED.keys() | {parsers.ResponseParserError.__name__}
+    assert {name for name in named if name not in known and not hasattr(builtins, name)} == set()
 
 
 @pytest.mark.parametrize(
@@ -138,3 +141,53 @@ def test_a_stop_request_is_not_taken_for_the_network():
     failure = explain(botocore_errors.HTTPClientError(error=stop), "s3://bucket/key")
     assert failure.error is stop
     assert not failure.transient
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        urllib3.exceptions.SSLError("[SSL: DECRYPTION_FAILED_OR_BAD_RECORD_MAC] decryption failed or bad record mac"),
+        ssl.SSLError(1, "[SSL] record layer failure"),
+        parsers.ResponseParserError("Unable to parse response (syntax error: line 1, column 0), invalid XML received"),
+    ],
+)
+def test_what_is_damaged_on_the_way_is_asked_for_again(error):
+    """The first two come out of a body that is read: boto3 wraps neither."""
+    failure = explain(error, "s3://b/k")
+    assert type(failure.error) is UnavailableError
+    assert failure.transient
+
+
+def test_an_untrusted_certificate_is_one_however_it_is_wrapped():
+    cause = ssl.SSLCertVerificationError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed")
+    for error in (cause, urllib3.exceptions.SSLError(cause)):
+        failure = explain(error, "s3://b")
+        assert isinstance(failure.error, SettingsError)
+        assert not failure.transient
+
+
+@pytest.mark.parametrize("name", ["CredentialRetrievalError", "MetadataRetrievalError"])
+def test_a_service_of_credentials_that_fails_may_come_back(name):
+    failure = explain(INSTALLED[name](provider="role", error_msg="timeout"), "s3://b/k")
+    assert type(failure.error) is DeniedError
+    assert failure.transient
+    assert not explain(botocore_errors.NoCredentialsError(), "s3://b/k").transient
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "operation", "stale"),
+    [
+        (400, "ExpiredToken", "PutObject", True),
+        (403, "InvalidAccessKeyId", "PutObject", True),
+        (400, "400", "HeadObject", True),
+        (403, "403", "HeadObject", True),
+        (404, "404", "HeadObject", False),
+        (403, "AccessDenied", "PutObject", False),
+        (400, "400", "PutObject", False),
+    ],
+)
+def test_which_refusals_new_keys_may_help(status, code, operation, stale):
+    response = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    assert are_keys_stale(botocore_errors.ClientError(response, operation)) == stale
+    assert not are_keys_stale(None)
+    assert not are_keys_stale(OSError())
