@@ -55,5 +55,10 @@ def command(request: Request, program: str) -> list[str]:
 
 
 def running(request: Request, program: str) -> list[str]:
-    """The command that tells with which image and variables the run's container was started."""
-    return [program, "inspect", "--format={{json .Config}}", f"finetune-{request.name}"]
+    """The command that tells the id of the image of the run's container, and behind it what the container was started with, as JSON."""
+    return [program, "inspect", "--type=container", "--format={{.Image}} {{json .Config}}", f"finetune-{request.name}"]
+
+
+def of_the_image(image: str, program: str) -> list[str]:
+    """The command that tells which variables an image brings."""
+    return [program, "image", "inspect", "--format={{json .Config.Env}}", image]

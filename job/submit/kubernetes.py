@@ -15,6 +15,7 @@ from job.submit import in_a_pod
 from job.submit.request import Request
 
 POD = "base/pod.yaml"
+CONTROLLERS = ("Job", "JobSet")
 EXTRA_DISK_GIB = 20
 """Beside the working volume: temporary files, logs."""
 
@@ -173,9 +174,11 @@ def _fill_sweep(files: Files, folder: str, request: Request) -> None:
         "completions": number,
         "maxFailedIndexes": number,
         "parallelism": min(asked.variants_at_once, number),
-        "activeDeadlineSeconds": asked.time_limit_s,
     }
     _edit(files, f"{folder}/job.yaml", lambda job: job["spec"].update(size))
+    # Of each pod: the Job's own limit would end the variants that have not begun.
+    limit = {"activeDeadlineSeconds": asked.time_limit_s}
+    _edit(files, f"{folder}/variants.yaml", lambda pod: pod["template"]["spec"].update(limit))
     if asked.variants_path is not None:
         files[f"{folder}/variants.txt"] = asked.variants_path.read_text(encoding="utf-8")
 

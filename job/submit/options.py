@@ -38,7 +38,7 @@ class SubmitOptions(Group):
     """Local disk of each node in GiB, for inputs, prepared data and two checkpoints. Kubernetes only."""
 
     time_limit_s: int = Field(default=604800, ge=600)
-    """Seconds after which the scheduler ends an attempt; the run goes on with the next one."""
+    """Seconds after which the scheduler stops an attempt, which then saves. Slurm starts the next one by itself, and so does Kubernetes for a variant of a sweep; another Job or JobSet of Kubernetes fails there, and continues its run when it is deleted and applied again. Not for Docker."""
 
     variants_path: Path | None = None
     """File of a sweep, one variant in a line (`JOB_SWEEP__VARIANTS_PATH`): as many runs as it has lines. Kubernetes and Slurm."""
@@ -65,7 +65,7 @@ class SubmitOptions(Group):
     """Kubernetes: the secret whose key `token` is a token for the Hub (component `hub-token`)."""
 
     cache_claim: Name | None = None
-    """Kubernetes: the volume claim on which inputs and prepared data survive the pod (component `pvc-cache`)."""
+    """Kubernetes: the volume claim on which inputs and prepared data survive the pod (component `pvc-cache`). Its access mode has to be ReadWriteMany for several nodes, and for variants that run at the same time."""
 
     metrics: bool = False
     """Kubernetes: metrics for Prometheus (component `prometheus`)."""

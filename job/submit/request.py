@@ -11,10 +11,11 @@ from pathlib import Path
 from job.errors import SettingsError
 from job.settings import root, sweep
 from job.settings.root import Settings
-from job.submit import options
+from job.submit import options, shipped
 from job.submit.options import SubmitOptions
 
-OTHERS = (options.PREFIX, "BATCH_")
+BATCH = "BATCH_"
+OTHERS = (options.PREFIX, BATCH)
 """Beginnings of the names that are for `job submit` and for the Slurm script, and not for the job."""
 OF_A_VARIANT = "JOB_SWEEP__"
 LONGEST_NAME = 32
@@ -30,6 +31,8 @@ class Request:
     options: SubmitOptions
     runs: tuple[Settings, ...]
     """One, or each variant of a sweep."""
+    variants: tuple[Mapping[str, str], ...] = ()
+    """The lines of a sweep's file, each its variables."""
 
     @property
     def is_sweep(self) -> bool:
@@ -63,6 +66,7 @@ def read(path: Path) -> Request:
         for name in variables
         if name.startswith(OF_A_VARIANT)
     ]
+    problems += _for_the_script(variables)
     asked = {name: value for name, value in variables.items() if not name.startswith((*OTHERS, OF_A_VARIANT))}
     variants, more = _variants(chosen)
     problems += more
@@ -73,7 +77,7 @@ def read(path: Path) -> Request:
         raise SettingsError(
             f"The settings file cannot be submitted:\n{lines}", "`job settings` and docs/submit.md say what each line may hold."
         )
-    return Request(path.resolve(), variables, chosen, runs)
+    return Request(path.resolve(), variables, chosen, runs, tuple(variants))
 
 
 def shared_settings(path: Path) -> dict[str, str]:
@@ -118,6 +122,19 @@ def parse(text: str) -> tuple[dict[str, str], list[str]]:
     return variables, problems
 
 
+def _for_the_script(variables: Mapping[str, str]) -> list[str]:
+    """What is wrong with the lines for the Slurm script, by the names that the script itself has."""
+    given = {name: value for name, value in variables.items() if name.startswith(BATCH)}
+    if not given:
+        return []
+    scripts = sorted(shipped.folder("slurm").glob("*.sbatch"))
+    known = set(re.findall(rf"\b{BATCH}[A-Z_]+", "\n".join(path.read_text() for path in scripts)))
+    problems = [f"{name} is nothing that the Slurm script knows." for name in given if name not in known]
+    if given.get("BATCH_CONTAINER", "none") != "none" and not given.get("BATCH_IMAGE"):
+        problems.append("BATCH_CONTAINER needs BATCH_IMAGE, the image of the job.")
+    return problems
+
+
 def _variants(chosen: SubmitOptions | None) -> tuple[list[dict[str, str]], list[str]]:
     if chosen is None or chosen.variants_path is None:
         return [], []
@@ -127,7 +144,13 @@ def _variants(chosen: SubmitOptions | None) -> tuple[list[dict[str, str]], list[
 
 def _text(path: Path, what: str) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        text = path.read_bytes().decode()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise SettingsError(f"{what[0].upper()}{what[1:]} cannot be read: {reason}.", "Give its path with --settings.") from error
+    if "\r" in text:
+        # A container's program keeps the sign as a part of every value.
+        raise SettingsError(
+            f"{what[0].upper()}{what[1:]} has the line ends of Windows.", "Convert it, with dos2unix or in the editor."
+        )
+    return text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import shlex
 import shutil
@@ -11,9 +10,12 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from job.errors import COMPLETE, SettingsError, UnavailableError
-from job.submit import docker, kubernetes, shipped, slurm
+from job.submit import difference, docker, kubernetes, shipped, slurm
 from job.submit.request import Request
 
 TIMEOUT_S = 120
@@ -44,29 +46,56 @@ def apply(request: Request, target: str, environ: Mapping[str, str]) -> Answer:
     if target == "slurm":
         command = slurm.command(request, shipped.folder("slurm"))
         return Answer(_call(command, environ={**environ, **slurm.environment(request)}))
-    done = subprocess.run(docker.command(request, _container_program()), check=False)
+    program = _container_program()
+    _require(program)
+    done = subprocess.run(docker.command(request, program), check=False)
     return Answer("", done.returncode)
 
 
 def diff(request: Request, target: str) -> Answer:
-    """What differs from what runs; nothing when it is the same."""
+    """What differs from what runs, without secrets; for Slurm, which keeps no settings, both command lines, one below the other."""
     if target == "kubernetes":
-        return Answer(_call(["kubectl", "diff", "--filename=-"], render(request), allowed=(0, 1)))
+        return Answer(_kubernetes_difference(render(request)))
     if target == "slurm":
         before = _call(slurm.running(request)).splitlines()
         after = shlex.split(show(request, target).text)
         return Answer("\n".join(["runs: " + line for line in before] + ["would run: " + shlex.join(after)]))
-    program = _container_program()
-    after_command = docker.command(request, program)
-    if not _exists(docker.running(request, program)):
-        return Answer(f"Nothing of this name runs. Would run: {_line(after_command)}")
-    config = json.loads(_call(docker.running(request, program)))
-    before = [
-        f"image {config['Image']}",
-        *(entry for entry in sorted(config["Env"]) if entry.partition("=")[0] in request.variables),
-    ]
-    after = [f"image {request.options.image}", *sorted(f"{name}={value}" for name, value in request.variables.items())]
-    return Answer("\n".join(difflib.unified_diff(before, after, "runs", "would run", lineterm="")))
+    return Answer(_docker_difference(request, _container_program()))
+
+
+def _docker_difference(request: Request, program: str) -> str:
+    command, running = docker.command(request, program), docker.running(request, program)
+    if not _exists(running):
+        return f"Nothing of this name runs. Would run: {_line(command)}"
+    image, _, config = _call(running).partition(" ")
+    of_the_image = json.loads(_call(docker.of_the_image(image, program)))
+    return difference.of_container(json.loads(config), of_the_image or (), command, request)
+
+
+def _kubernetes_difference(rendered: str) -> str:
+    try:
+        return _call(["kubectl", "diff", "--filename=-"], rendered, allowed=(0, 1))
+    except UnavailableError as error:
+        if "immutable" not in error.message:
+            raise
+    # Renamed settings make another pod, which no controller takes: kubectl asks the cluster, is refused, and shows nothing.
+    live = _live(["--filename=-"], rendered)
+    running = next(manifest for manifest in live if manifest["kind"] in kubernetes.CONTROLLERS)
+    namespace = f"--namespace={running['metadata']['namespace']}"
+    settings = sorted(difference.config_maps(running) - {manifest["metadata"]["name"] for manifest in live})
+    live += _live(["configmap", *settings, namespace]) if settings else []
+    return (
+        f"The pod of what runs cannot be changed. `kubectl delete {running['kind'].lower()} {running['metadata']['name']} {namespace}` "
+        "stops the run, which saves; applying this then continues it from its last commit.\n"
+        f"{difference.of_manifests(live, list(yaml.safe_load_all(rendered)))}"
+    )
+
+
+def _live(what: Sequence[str], given: str = "") -> list[dict[str, Any]]:
+    """What the cluster holds of some objects; those that are not there are left out."""
+    text = _call(["kubectl", "get", *what, "--ignore-not-found", "--output=json"], given)
+    found: dict[str, Any] = json.loads(text) if text.strip() else {"items": []}
+    return list(found.get("items", [found]))
 
 
 def render(request: Request) -> str:

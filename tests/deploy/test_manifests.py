@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.support import kube_schemas, manifests
+from job.submit.options import SubmitOptions
+from tests.support import house, kube_schemas, manifests
 from tests.support.manifests import COMPONENTS, OVERLAYS, controller, job_spec, setting
 
 
@@ -40,6 +41,14 @@ def test_a_component_changes_what_is_rendered(component, tmp_path):
     rendered = manifests.with_components(tmp_path, "single", component)
     assert rendered != manifests.rendered("single")
     assert not findings(rendered)
+
+
+def test_a_claim_for_several_machines_is_said_where_it_is_chosen():
+    """No check can see a claim's access mode; a pod that cannot mount it only waits."""
+    page = (house.ROOT / "docs/kubernetes.md").read_text()
+    option = SubmitOptions.model_fields["cache_claim"].description
+    for text in (page, option, (manifests.K8S / "components/pvc-cache/pod.yaml").read_text()):
+        assert "ReadWriteMany" in text
 
 
 MISTAKES = {

@@ -2,8 +2,10 @@
 
 import pytest
 
+from job.cluster import nodes
+from job.settings.parallel import ParallelSettings
+from tests.support import kube_env, manifests
 from tests.support import kube_policy as policy
-from tests.support import manifests
 from tests.support.manifests import COMPONENTS, OVERLAYS, container, controller, job_spec, pod_template, setting
 
 
@@ -43,6 +45,38 @@ def add_env(name, value):
     return lambda rendered: container(rendered)["env"].append({"name": name, "value": value})
 
 
+def env(name, place, new):
+    """A mutation of one variable of the container; None takes the variable away."""
+
+    def mutate(rendered):
+        (entry,) = (entry for entry in container(rendered)["env"] if entry["name"] == name)
+        if new is None:
+            container(rendered)["env"].remove(entry)
+        else:
+            setting(lambda _: entry, place, new)(rendered)
+
+    return mutate
+
+
+def take_machines_away(rendered):
+    expressions = {"matchExpressions": [{"key": policy.KARPENTERS_SPOT, "operator": "In", "values": ["spot"]}]}
+    pod_template(rendered)["spec"]["affinity"] = {"nodeAffinity": {policy.REQUIRED: {"nodeSelectorTerms": [expressions]}}}
+
+
+def label(value):
+    return lambda rendered: pod_template(rendered)["metadata"]["labels"].update({policy.INSTANCE: value})
+
+
+def monitor(**labels):
+    """A mutation that adds a monitor with these labels; ``run``: that of the run."""
+
+    def mutate(rendered):
+        wanted = {policy.INSTANCE: labels["run"]} if "run" in labels else {"app.kubernetes.io/name": "finetune-job"}
+        rendered.append({"kind": "PodMonitor", "spec": {"selector": {"matchLabels": wanted}}})
+
+    return mutate
+
+
 def add_secret(rendered):
     rendered.append({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "stringData": {"key": "value"}})
 
@@ -76,6 +110,25 @@ MUTATIONS = [
     (policy.numbers, "single", setting(job_spec, "completions", 2)),
     (policy.numbers, "multi-node", setting(job_spec, "completions", 4)),
     (policy.numbers, "sweep", setting(job_spec, "completions", 5)),
+    (policy.rendezvous, "multi-node", env("PET_NODE_RANK", "", None)),
+    (policy.rendezvous, "multi-node", env("PET_NODE_RANK", "valueFrom.fieldRef.fieldPath", "metadata.annotations['index']")),
+    (policy.rendezvous, "multi-node", env("PET_NNODES", "", None)),
+    (policy.rendezvous, "multi-node", env("PET_NNODES", "value", "3")),
+    (policy.rendezvous, "multi-node", env("PET_MASTER_ADDR", "", None)),
+    (policy.rendezvous, "multi-node", env("PET_MASTER_ADDR", "value", "$(JOBSET_NAME)-nodes-0-0.$(JOBSET_NAME)")),
+    (policy.rendezvous, "multi-node", env("PET_MASTER_ADDR", "value", "$(JOBSET_NAME)-node-0-1.$(JOBSET_NAME)")),
+    (policy.rendezvous, "multi-node", env("PET_MASTER_ADDR", "value", "$(JOBSET_NAME)-node-0-0")),
+    (policy.rendezvous, "multi-node", env("PET_MASTER_PORT", "value", "29501")),
+    (policy.rendezvous, "multi-node", env("JOBSET_NAME", "", None)),
+    (policy.rendezvous, "multi-node", lambda r: container(r)["env"].reverse()),
+    (policy.rendezvous, "multi-node", env("JOBSET_RESTART_ATTEMPT", "", None)),
+    (policy.rendezvous, "multi-node", setting(controller, "spec.network.subdomain", "nodes")),
+    (policy.rendezvous, "multi-node", setting(controller, "spec.network.publishNotReadyAddresses", False)),
+    (policy.rendezvous, "multi-node", setting(controller, "spec.replicatedJobs.0.name", "worker")),
+    (policy.evictable, "single", take_machines_away),
+    (policy.scraped, "single", label("finetune")),
+    (policy.scraped, "single", monitor()),
+    (policy.scraped, "single", monitor(run="another")),
     (policy.grace, "single", setting(pod_template, "spec.terminationGracePeriodSeconds", 300)),
     (policy.grace, "single", setting(pod_template, "spec.terminationGracePeriodSeconds", None)),
     (policy.grace, "single", setting(pod_template, f"metadata.annotations.{policy.STATED_BOUND}", "300")),
@@ -121,6 +174,8 @@ MUTATIONS = [
     (policy.names, "single", setting(controller, "metadata.name", "x" * 53)),
     (policy.names, "multi-node", setting(controller, "metadata.name", "x" * 47)),
     (policy.time_limit, "single", setting(job_spec, "activeDeadlineSeconds", None)),
+    (policy.time_limit, "sweep", setting(job_spec, "activeDeadlineSeconds", 604800)),
+    (policy.time_limit, "sweep", setting(pod_template, "spec.activeDeadlineSeconds", None)),
     (policy.time_limit, "multi-node", setting(controller, "spec.ttlSecondsAfterFinished", 60)),
 ]
 
@@ -135,6 +190,30 @@ def test_a_mutation_turns_its_policy_red(rule, overlay, mutate):
     assert not list(rule(rendered))
     mutate(rendered)
     assert list(rule(rendered))
+
+
+def test_the_job_finds_its_place_in_the_shipped_set():
+    """The variables of both pods, as the cluster would fill them in, to the job's own function."""
+    rendered = manifests.rendered("multi-node")
+    places = [nodes.resolve(ParallelSettings(), "run", kube_env.environ(rendered, index)) for index in range(2)]
+    assert [(place.num_nodes, place.node_rank) for place in places] == [(2, 0), (2, 1)]
+    assert {(place.main_address, place.main_port) for place in places} == {
+        ("finetune-first-run-node-0-0.finetune-first-run", 29500)
+    }
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_of_two_runs_each_is_scraped_once(overlay, tmp_path):
+    rendered = []
+    for run in ("one", "two"):
+        manifests.with_components(tmp_path / run, overlay, "prometheus")
+        folder = tmp_path / run / "k8s/overlays" / overlay
+        path = folder / "kustomization.yaml"
+        path.write_text(path.read_text().replace("nameSuffix: -first", f"nameSuffix: -{run}"))
+        rendered.append(manifests.kustomize(folder))
+    labels = [pod_template(each)["metadata"]["labels"] for each in rendered]
+    wanted = [next(manifests.of_kind(each, "PodMonitor"))["spec"]["selector"]["matchLabels"] for each in rendered]
+    assert [[one.items() <= other.items() for other in labels] for one in wanted] == [[True, False], [False, True]]
 
 
 def test_every_policy_has_a_mutation():

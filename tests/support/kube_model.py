@@ -76,7 +76,7 @@ class Cluster:
         return over if self.charged[index] > limit else Next("restart", charged=True)
 
     def past_its_time(self) -> Next:
-        """The Job's active deadline is over."""
+        """The Job's active deadline is over; a sweep's Job has none, its pods have (and end with the code of their container)."""
         child = Next("failed", reason="DeadlineExceeded")
         return self._set(child) if controller(self.manifests)["kind"] == "JobSet" else child
 

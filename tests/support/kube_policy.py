@@ -7,9 +7,13 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from job.cluster import nodes
+from job.cluster.nodes import NodePlace
 from job.errors import ERRORS, Retry, SettingsError
 from job.settings import root
 from job.settings.limits import LimitsSettings
+from job.settings.parallel import ParallelSettings
+from tests.support import kube_env
 from tests.support.manifests import (
     Manifest,
     bytes_of,
@@ -29,6 +33,10 @@ UID = 10001
 SECRET_NAMES = re.compile(r"(SECRET|TOKEN|PASSWORD|ACCESS_KEY|CREDENTIAL)", re.IGNORECASE)
 LONGEST_POD_NAME = 63
 STATED_BOUND = "finetune-job/save-and-upload-s"
+REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+KARPENTERS_SPOT = "karpenter.sh/capacity-type"
+DO_NOT_DISRUPT = "karpenter.sh/do-not-disrupt"
+INSTANCE = "app.kubernetes.io/instance"
 
 
 def overlay_of(manifests: list[Manifest]) -> str:
@@ -109,6 +117,57 @@ def numbers(manifests: list[Manifest]) -> Iterator[str]:
         yield "the number of nodes is not the same in all places"
     if kind == "sweep" and spec["completions"] != len(_variants(manifests)):
         yield "not as many completions as variants"
+
+
+def rendezvous(manifests: list[Manifest]) -> Iterator[str]:
+    """Rank by completion index and the main node by its stable name: what the job itself makes of each node's variables."""
+    if overlay_of(manifests) != "multi-node":
+        return
+    spec, jobset = job_spec(manifests), controller(manifests)
+    given = {entry["name"]: entry for entry in container(manifests)["env"]}
+    rank = given.get("PET_NODE_RANK", {}).get("valueFrom", {}).get("fieldRef", {}).get("fieldPath")
+    if rank != f"metadata.annotations['{kube_env.INDEX}']":
+        yield "the rank is not the completion index"
+    network, name = jobset["spec"]["network"], jobset["metadata"]["name"]
+    if not network.get("enableDNSHostnames") or not network.get("publishNotReadyAddresses"):
+        yield "the nodes have no names, or none before they are ready"
+    main = f"{name}-{jobset['spec']['replicatedJobs'][0]['name']}-0-0.{network.get('subdomain', name)}"
+    ports = {port["containerPort"] for port in container(manifests).get("ports", ())}
+    for index in range(spec["completions"]):
+        try:
+            place = nodes.resolve(ParallelSettings(), "run", kube_env.environ(manifests, index))
+        except SettingsError as error:
+            yield f"node {index}: {error.message}"
+            continue
+        if place.main_port not in ports:
+            yield f"node {index} would meet the others at a port that the pod does not name"
+        if place != NodePlace(spec["parallelism"], index, main, place.main_port, "jobset-0"):
+            yield f"node {index} would take itself for node {place.node_rank} of {place.num_nodes} at {place.main_address}"
+
+
+def evictable(manifests: list[Manifest]) -> Iterator[str]:
+    """Only where machines are not taken away may the autoscaler be asked to wait: on the others it has to evict while there is time."""
+    template = pod_template(manifests)
+    keys = {
+        expression["key"]
+        for term in template["spec"].get("affinity", {}).get("nodeAffinity", {}).get(REQUIRED, {}).get("nodeSelectorTerms", ())
+        for expression in term["matchExpressions"]
+    }
+    if KARPENTERS_SPOT in keys and DO_NOT_DISRUPT in template["metadata"]["annotations"]:
+        yield "Karpenter would not evict the pod from a machine that is taken away"
+
+
+def scraped(manifests: list[Manifest]) -> Iterator[str]:
+    """A pod has its run's own label, and a monitor selects by it: of several runs in a namespace each scrapes its own pods."""
+    name, labels = controller(manifests)["metadata"]["name"], pod_template(manifests)["metadata"]["labels"]
+    if labels.get(INSTANCE) != name:
+        yield "the pods have no label of their run"
+    for monitor in of_kind(manifests, "PodMonitor"):
+        wanted = monitor["spec"]["selector"].get("matchLabels", {})
+        if not wanted.items() <= labels.items():
+            yield "the monitor does not find the pods"
+        if wanted.get(INSTANCE) != name:
+            yield "the monitor finds other runs' pods as well"
 
 
 def grace(manifests: list[Manifest]) -> Iterator[str]:
@@ -252,18 +311,26 @@ def names(manifests: list[Manifest]) -> Iterator[str]:
 
 
 def time_limit(manifests: list[Manifest]) -> Iterator[str]:
-    """A pod that cannot start, for want of its image say, ends some day; what ended can be looked at for a day at least."""
-    day_s = 24 * 3600
-    if job_spec(manifests).get("activeDeadlineSeconds", 0) < day_s:
+    """A pod that cannot start, for want of its image say, ends some day; what ended can be looked at for a day at least.
+
+    In a sweep the limit is each pod's: the Job's would end all variants at once, also those that have not begun.
+    """
+    day_s, is_sweep = 24 * 3600, overlay_of(manifests) == "sweep"
+    of_the_job, of_the_pod = (
+        spec.get("activeDeadlineSeconds", 0) for spec in (job_spec(manifests), pod_template(manifests)["spec"])
+    )
+    if (of_the_pod if is_sweep else of_the_job) < day_s:
         yield "no time limit, or one of less than a day"
+    if (of_the_job if is_sweep else of_the_pod) != 0:
+        yield "a time limit of what it is not meant for"
     kept = controller(manifests)["spec"].get("ttlSecondsAfterFinished", 0)
     if kept < day_s:
         yield "gone before anybody looked"
 
 
 POLICIES = (
-    failure_rules, set_rules, server_rules, back_off, numbers, grace, restricted, identity, settings, secrets, sizes, places,
-    last_words, names, time_limit,
+    failure_rules, set_rules, server_rules, back_off, numbers, rendezvous, evictable, scraped, grace, restricted, identity, settings,
+    secrets, sizes, places, last_words, names, time_limit,
 )  # fmt: skip
 
 

@@ -32,3 +32,4 @@ def test_one_container_of_one_image(tmp_path, changes):
 
 def test_what_runs_is_found_by_its_name(tmp_path):
     assert docker.running(asked(tmp_path), "podman")[-1] == "finetune-first"
+    assert docker.of_the_image("sha256:1", "podman") == ["podman", "image", "inspect", "--format={{json .Config.Env}}", "sha256:1"]

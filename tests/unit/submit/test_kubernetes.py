@@ -106,6 +106,13 @@ def test_a_sweep(tmp_path):
     assert files["overlays/sweep/variants.txt"] == (tmp_path / "variants.txt").read_text()
 
 
+def test_a_sweeps_time_limit_is_each_pods(tmp_path):
+    """The Job's own would end variants that have not begun."""
+    files = filled(asked(tmp_path, SUBMIT_VARIANTS_PATH=variants(tmp_path), SUBMIT_TIME_LIMIT_S="3600"))
+    assert files["overlays/sweep/variants.yaml"]["template"]["spec"]["activeDeadlineSeconds"] == 3600
+    assert "activeDeadlineSeconds" not in files["overlays/sweep/job.yaml"]["spec"]
+
+
 @pytest.mark.parametrize(
     "changes",
     [

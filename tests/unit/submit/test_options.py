@@ -39,6 +39,11 @@ def test_what_is_wrong_is_named_without_its_value(given, said):
     assert not any(value in problem for problem in problems for value in ("x77", "a b", "Upper", "a;b"))
 
 
+def test_the_time_limit_says_what_each_scheduler_makes_of_it():
+    help_text = options.SubmitOptions.model_fields["time_limit_s"].description
+    assert all(word in help_text for word in ("Slurm", "variant of a sweep", "Job or JobSet of Kubernetes fails", "Not for Docker"))
+
+
 def test_all_at_once():
     _, problems = read(NODES="0", GPUS="-1", TYPO="1")
     assert len(problems) == 3

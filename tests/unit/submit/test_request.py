@@ -38,6 +38,19 @@ def test_everything_wrong_is_said_at_once_without_values(tmp_path):
     assert not any(value in message for value in ("-13", "17", "many"))
 
 
+def test_lines_for_the_slurm_script_are_checked_too(tmp_path):
+    assert "BATCH_CONTANER is nothing" in refusal(written(tmp_path, BATCH_CONTANER="podman"))
+    assert "BATCH_CONTAINER needs BATCH_IMAGE" in refusal(written(tmp_path, BATCH_CONTAINER="podman"))
+    assert asked(tmp_path, BATCH_CONTAINER="podman", BATCH_IMAGE="image", BATCH_SCRATCH="/tmp", BATCH_MAX_RETRIES="1")
+    assert asked(tmp_path, BATCH_CONTAINER="none")
+
+
+def test_line_ends_of_windows_are_no_part_of_a_value(tmp_path):
+    path = written(tmp_path)
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert "line ends of Windows" in refusal(path)
+
+
 def test_a_file_that_is_not_there(tmp_path):
     assert "cannot be read" in refusal(tmp_path / "none.env")
 
@@ -45,6 +58,7 @@ def test_a_file_that_is_not_there(tmp_path):
 def test_every_variant_is_checked(tmp_path):
     found = asked(tmp_path, SUBMIT_VARIANTS_PATH=variants(tmp_path))
     assert (len(found.runs), found.name, found.is_sweep) == (3, "first", True)
+    assert found.variants == tuple({"JOB_RUN__SEED": str(seed)} for seed in range(3))
     (tmp_path / "variants.txt").write_text("JOB_RUN__SEED=1\nJOB_TRAIN__EPOCHS=0\n")
     assert "JOB_TRAIN__EPOCHS" in refusal(tmp_path / "run.env")
     (tmp_path / "variants.txt").write_text("# none\n")

@@ -58,15 +58,22 @@ def test_slurms_difference(tmp_path, program, slurm):
     assert "--nodes=1" in lines[1]
 
 
+def inspected(program, tmp_path, config, *image):
+    """A docker that knows one container and its image."""
+    (tmp_path / "container").write_text(f"sha256:1 {json.dumps(config)}\n")
+    (tmp_path / "image").write_text(json.dumps(image) + "\n")
+    show = 'while read -r line; do echo "$line"; done <'
+    program("docker", f"case $1 in image) {show} {tmp_path / 'image'};; *) {show} {tmp_path / 'container'};; esac; echo")
+
+
 def test_dockers_difference_is_image_and_variables(tmp_path, program):
-    config = {"Image": "old:1", "Env": ["PATH=/bin", "JOB_RUN__NAME=first", "JOB_TRAIN__EPOCHS=1"]}
-    (tmp_path / "config").write_text(json.dumps(config) + "\n")
-    program("docker", f'while read -r line; do echo "$line"; done < {tmp_path / "config"}; echo')
-    text = send.diff(asked(tmp_path, JOB_TRAIN__EPOCHS="2"), "docker").text
-    assert "-image old:1" in text
-    assert "-JOB_TRAIN__EPOCHS=1\n" in text
-    assert "+JOB_TRAIN__EPOCHS=2\n" in text
-    assert "-JOB_RUN__NAME" not in text
+    env = ["PATH=/bin", "JOB_RUN__NAME=first", "JOB_TRAIN__EPOCHS=1", "JOB_TRAIN__LEARNING_RATE=1", "JOB_OUTPUT__HUB_TOKEN=sesame"]
+    inspected(program, tmp_path, {"Image": "old:1", "Env": env}, "PATH=/bin")
+    text = send.diff(asked(tmp_path, JOB_TRAIN__EPOCHS="2", HF_TOKEN="open it"), "docker").text
+    lines = text.splitlines()
+    assert {"-image old:1", "-JOB_TRAIN__EPOCHS=1", "+JOB_TRAIN__EPOCHS=2", "-JOB_TRAIN__LEARNING_RATE=1"} <= set(lines)
+    assert {"-JOB_OUTPUT__HUB_TOKEN=**********", "+HF_TOKEN=**********"} <= set(lines)
+    assert not [word for word in ("sesame", "open it", "-JOB_RUN__NAME", "PATH=/bin") if word in text]
     program("docker", "exit 1")
     assert "Nothing of this name runs" in send.diff(asked(tmp_path), "docker").text
 
@@ -74,9 +81,35 @@ def test_dockers_difference_is_image_and_variables(tmp_path, program):
 def test_kubectls_difference_is_no_failure_and_a_refusal_is_one(tmp_path, program):
     program("kubectl", 'case $1 in kustomize) echo "kind: Job";; diff) read -r line; echo "-$line"; exit 1;; esac')
     assert send.diff(asked(tmp_path), "kubernetes").text == "-kind: Job\n"
-    program("kubectl", 'case $1 in kustomize) echo "kind: Job";; diff) echo "field is immutable" >&2; exit 2;; esac')
-    with pytest.raises(UnavailableError, match="field is immutable"):
+    program("kubectl", 'case $1 in kustomize) echo "kind: Job";; diff) echo "the server is busy" >&2; exit 2;; esac')
+    with pytest.raises(UnavailableError, match="the server is busy"):
         send.diff(asked(tmp_path), "kubernetes")
+
+
+def test_a_pod_that_cannot_be_changed_is_compared_all_the_same(tmp_path, program):
+    def job(settings):
+        pod = {"containers": [{"envFrom": [{"configMapRef": {"name": settings}}]}]}
+        metadata = {"name": "finetune-first", "namespace": "team"}
+        return {"kind": "Job", "metadata": metadata, "spec": {"template": {"spec": pod}}}
+
+    def settings(name, epochs):
+        return {"kind": "ConfigMap", "metadata": {"name": name}, "data": {"JOB_TRAIN__EPOCHS": epochs}}
+
+    (tmp_path / "rendered").write_text(json.dumps(job("new")) + "\n---\n" + json.dumps(settings("new", "2")) + "\n")
+    (tmp_path / "job").write_text(json.dumps(job("old")) + "\n")
+    (tmp_path / "settings").write_text(json.dumps({"items": [settings("old", "1")]}) + "\n")
+    show = 'while read -r line; do echo "$line"; done <'
+    program("kubectl", f"""case "$*" in
+        kustomize*) {show} {tmp_path / "rendered"};;
+        diff*) echo 'The Job "finetune-first" is invalid: spec.template: Invalid value: field is immutable' >&2; exit 2;;
+        "get --filename=- --ignore-not-found --output=json") {show} {tmp_path / "job"};;
+        "get configmap old --namespace=team --ignore-not-found --output=json") {show} {tmp_path / "settings"};;
+        *) exit 1;;
+        esac""")  # fmt: skip
+    text = send.diff(asked(tmp_path), "kubernetes").text
+    assert "`kubectl delete job finetune-first --namespace=team`" in text
+    assert "continues it from its last commit" in text
+    assert {"-  JOB_TRAIN__EPOCHS: '1'", "+  JOB_TRAIN__EPOCHS: '2'"} <= set(text.splitlines())
 
 
 def test_kubectl_applies_what_is_rendered(tmp_path, program):
@@ -95,6 +128,8 @@ def test_a_folder_for_a_repository(tmp_path):
 def test_without_the_schedulers_program(tmp_path, program, slurm):
     with pytest.raises(SettingsError, match="sbatch is not on the path"):
         send.apply(asked(tmp_path), "slurm", {})
+    with pytest.raises(SettingsError, match="docker is not on the path"):
+        send.apply(asked(tmp_path), "docker", {})
 
 
 def test_a_refusal_is_told_in_its_own_words(tmp_path, program, slurm):

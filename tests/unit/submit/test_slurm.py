@@ -33,3 +33,8 @@ def test_a_sweep_is_an_array(tmp_path):
 
 def test_what_runs_is_found_by_its_name(tmp_path):
     assert "--name=finetune-first" in slurm.running(asked(tmp_path))
+
+
+def test_the_warning_comes_as_early_as_the_grace_says(tmp_path):
+    assert not [option for option in slurm.command(asked(tmp_path), FOLDER) if option.startswith("--signal")]
+    assert "--signal=B:USR2@901" in slurm.command(asked(tmp_path, JOB_RUN__GRACE_S="900.5"), FOLDER)
