@@ -71,6 +71,7 @@ check: lint types imports house
 lint: venv-dev
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet
+	@$(BIN)/hadolint Dockerfile
 	@echo "lint: clean"
 
 types: venv-dev

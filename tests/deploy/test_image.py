@@ -2,11 +2,13 @@
 
 import json
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 
-from tests.support import house, tiny
-from tests.support.containers.podman import podman, variables
+from tests.support import house, parts, tiny
+from tests.support.containers.podman import is_installed, podman, variables
 
 OFFLINE = ["--rm", "--pull=never", "--network=none", "--read-only", "--cap-drop=ALL"]
 LOCKED = dict(re.findall(r"^([\w.-]+)==(\S+)", (house.ROOT / "requirements.lock").read_text(), re.MULTILINE))
@@ -69,7 +71,7 @@ print(json.dumps([found, compiled]))
     assert min(compiled) > 0.95
 
 
-def test_the_bill_of_materials_names_it_all(image):
+def test_the_bill_of_materials_names_all_python_packages(image):
     path = "/usr/share/sbom/finetune-job.cdx.json"
     bill = python(image, f"print(open('{path}').read())")
     assert bill["bomFormat"] == "CycloneDX"
@@ -90,8 +92,34 @@ found = []
 for folder, below, files in os.walk("/"):
     below[:] = [name for name in below if not os.path.join(folder, name).startswith(skipped)]
     found += [os.path.join(folder, name) for name in {*below, *files} & names]
-job = "/opt/venv/lib/python3.11/site-packages/job"
-found += [os.path.join(folder, name) for folder, _, files in os.walk(job) for name in files if not name.endswith((".py", ".pyc", ".j2", ".css"))]
-print(json.dumps(found))
+package = [os.path.relpath(os.path.join(folder, name), "/opt/job/job") for folder, _, files in os.walk("/opt/job/job") for name in files]
+print(json.dumps([found, sorted(os.listdir("/opt/job")), package]))
 """
-    assert python(image, program) == []
+    found, beside, package = python(image, program)
+    assert found == []
+    assert [name for name in beside if not name.endswith(".dist-info")] == ["bin", "job"]
+    here = [path.relative_to(house.ROOT) for folder in ("job", "k8s", "slurm") for path in house.ROOT.glob(f"{folder}/**/*")]
+    expected = {str(path.relative_to("job") if path.parts[0] == "job" else Path("submit") / path) for path in here}
+    sources = {name for name in package if not name.endswith(".pyc")}
+    assert len(sources) > 100, "the package is where it is looked for"
+    assert not sources - expected
+    assert {Path(name).suffix for name in sources} <= {".py", ".j2", ".css", ".yaml", ".env", ".md", ".sbatch", ".txt"}
+    assert not [name for name in sources if Path(name).name.startswith(".")]
+
+
+def test_what_a_working_folder_holds_beside_the_sources_does_not_reach_the_builder(tmp_path):
+    """As the builder reads `.dockerignore`: whatever a later COPY may ask for, a secret is not there to be copied."""
+    parts.need("podman with runc and mmdebstrap", there=is_installed())
+    sources = {"job/a.py", "k8s/base/pod.yaml", "slurm/job.sbatch", "README.md", "LICENSE", "pyproject.toml", "requirements.lock"}
+    secrets = {".env", "run.env", "uv.toml", "key.pem", ".git/config", "job/.env", "job/a/.token", "k8s/base/.secret"}
+    others = {"runs/a/log", "published/a", "data/train.csv", "tests/test_a.py", ".venv/a", "job/__pycache__/a.pyc"}
+    context, found = tmp_path / "context", tmp_path / "found"
+    for name in sources | secrets | others:
+        path = context / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("planted")
+    shutil.copy(house.ROOT / ".dockerignore", context)
+    recipe = tmp_path / "Containerfile"
+    recipe.write_text("FROM scratch\nCOPY . /\n")
+    podman("build", f"--file={recipe}", f"--output=type=local,dest={found}", str(context))
+    assert {path.relative_to(found).as_posix() for path in found.rglob("*") if path.is_file()} == sources

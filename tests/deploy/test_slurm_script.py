@@ -90,6 +90,79 @@ def slow_scontrol(site):
     return Path(script).parent
 
 
+def stand_in(site, folder, tool, *lines):
+    """A value of PATH with that tool of Slurm's replaced, for what the real one cannot be made to do: give no answer at the right moment.
+
+    The lines see the real one as ``$real`` and count their calls with ``calls``.
+    """
+    (site.folder / folder).mkdir()
+    count = f"calls() {{ echo >> {site.folder}/{folder}/calls; wc -l < {site.folder}/{folder}/calls; }}"
+    program(site, f"{folder}/{tool}", f"real={shutil.which(tool)}", count, *lines)
+    return f"{site.folder / folder}:{os.environ['PATH']}"
+
+
+NO_TIME = {"fails": "echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1", "silent": "exit 0"}
+NO_TIME |= {"not-known": "echo N/A", "not-set": "echo NOT_SET"}
+"""By name: an ``squeue`` that does not say when the job's time is over."""
+
+
+@pytest.fixture(scope="module")
+def timeless(site):
+    """Logs of jobs that print their settings and were not told the end of their allocation, by name; all at the same time."""
+    command = f"{sys.executable} -m job settings --format resolved"
+    numbers = {
+        name: site.submit(name, "--time=5", BATCH_COMMAND=command, PATH=stand_in(site, name, "squeue", answer))
+        for name, answer in NO_TIME.items()
+    }
+    return {name: (site.ended(number), (site.folder / f"finetune-{number}.log").read_text()) for name, number in numbers.items()}
+
+
+@pytest.mark.parametrize("name", NO_TIME)
+def test_without_an_answer_of_squeue_the_job_has_no_deadline_rather_than_a_past_one(timeless, name):
+    shown, log = timeless[name]
+    assert shown["ExitCode"] == "0:0", log
+    assert ", until an unknown time\n" in log
+    assert "JOB_RUN__STOP_FILE=" in log
+    assert "\nJOB_LIMITS__DEADLINE=\n" in log
+
+
+@pytest.fixture(scope="module")
+def unanswered(site):
+    """How jobs ended whose shell got no answer of ``scontrol``, to what is named; all at the same time."""
+    stop = program(site, "stopped-once", '[ "${SLURM_RESTART_COUNT:-0}" = 0 ] || exit 65', "exit 75")
+    fenced = program(site, "fenced", "exit 76")
+    error = "{ echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1; }"
+    at_first = '[ "$(calls)" -gt 2 ] || '
+    lines = {
+        "show, twice": (stop, f'[ "$2" != show ] || {{ {at_first}{error}; }}'),
+        "show, silently": (stop, f'[ "$2" != show ] || {{ {at_first}exit 0; }}'),
+        "show, ever": (stop, f'[ "$2" != show ] || {error}'),
+        "requeue, twice": (stop, f'[ "$1" != requeue ] || {{ {at_first}{error}; }}'),
+        "show, ever, when fenced": (fenced, f'[ "$2" != show ] || {error}'),
+    }
+    numbers = {}
+    for name, (command, line) in lines.items():
+        plain = name.replace(", ", "-").replace(" ", "-")
+        path = stand_in(site, plain, "scontrol", line, 'exec "$real" "$@"')
+        numbers[name] = site.submit(plain, BATCH_COMMAND=command, PATH=path)
+    return {name: (number, site.ended(number)) for name, number in numbers.items()}
+
+
+@pytest.mark.parametrize("name", ["show, twice", "show, silently", "show, ever", "requeue, twice"])
+def test_a_stopped_job_is_requeued_though_the_controller_was_away_for_a_moment(unanswered, site, name):
+    number, shown = unanswered[name]
+    log = (site.folder / f"finetune-{number}.log").read_text()
+    assert (shown["ExitCode"], shown["Restarts"]) == ("65:0", "1"), log
+    assert "ended from outside" not in log
+    assert f"{number} is requeued after exit 75" in log
+
+
+def test_without_an_answer_the_folder_that_a_newer_attempt_may_use_is_left(unanswered, site):
+    number, shown = unanswered["show, ever, when fenced"]
+    assert (shown["ExitCode"], shown["Restarts"]) == ("76:0", "0")
+    assert (site.folder / f".job-{number}").is_dir()
+
+
 @pytest.fixture(scope="module")
 def ends(site):
     """How each of these ended, by name; all at the same time."""
@@ -104,6 +177,8 @@ def ends(site):
         "setting": site.submit("setting", **scenarios.WRONG_SETTING),
         "line": site.submit("line", TRAIN__EPOCHS="1\nno assignment"),
         "container": site.submit("container", BATCH_CONTAINER="docker"),
+        "image": site.submit("image", BATCH_CONTAINER="podman"),
+        "windows": site.submit("windows", BATCH_COMMAND=f"{fail} 65\r"),
         "file": slurm_server.submit(site.cluster, JOB, cwd=site.folder, JOB_SETTINGS_FILE="/nowhere.env"),
         "sweep": site.submit("sweep", "--array=7", script=SWEEP, SWEEP__VARIANTS_PATH="/dev/null"),
     }
@@ -119,6 +194,8 @@ TOLD = {
     "setting": ("64:0", "0", "JOB_TRAIN__MAX_STEPS: Input should be a valid integer"),
     "line": ("64:0", "0", "a line that is not NAME=value"),
     "container": ("64:0", "0", "none, apptainer, podman, pyxis"),
+    "image": ("64:0", "0", "BATCH_CONTAINER needs BATCH_IMAGE"),
+    "windows": ("65:0", "0", "exit 65"),
     "file": ("64:0", "0", "JOB_SETTINGS_FILE names no file"),
     "sweep": ("64:0", "0", "SLURM_ARRAY_TASK_ID must say which of the 0 variants"),
 }
@@ -138,15 +215,15 @@ def test_what_is_tried_again_and_what_is_not(ends, site, name):
 
 
 def test_how_containers_that_are_not_here_would_be_started(site):
-    """No Apptainer and no Pyxis among this machine's packages: programs of their names show what they are given."""
+    """No Apptainer and no Pyxis among this machine's packages: programs of their names show what they are given; one for podman too."""
     stand_in = program(site, "stand-in", 'printf "given %s\\n" "$(basename "$0")" "$@"')
-    for name in ("apptainer", "srun"):
+    for name in ("apptainer", "srun", "podman"):
         (site.folder / name / name).parent.mkdir()
         (site.folder / name / name).symlink_to(stand_in)
     common = {"BATCH_MOUNTS": "/data,/models", "BATCH_CONTAINER_ARGS": "--nv --quiet"}
     numbers = [
         site.submit(kind, PATH=f"{site.folder / name}:{os.environ['PATH']}", BATCH_CONTAINER=kind, BATCH_IMAGE="image", **common)
-        for kind, name in (("apptainer", "apptainer"), ("pyxis", "srun"))
+        for kind, name in (("apptainer", "apptainer"), ("pyxis", "srun"), ("podman", "podman"))
     ]
     given = []
     for number in numbers:
@@ -156,3 +233,5 @@ def test_how_containers_that_are_not_here_would_be_started(site):
     assert given[0] == ["apptainer", "run", "--bind", mounts[0], "--nv", "--quiet", "image", "run"]
     assert {"--container-image=image", f"--container-mounts={mounts[1]}", "--nv", "--quiet"} < set(given[1])
     assert given[1][-4:] == ["python", "-m", "job", "run"]
+    assert {"--env=PYTHONPATH", "--env=JOB_*"} < set(given[2]), "names that belong to others too"
+    assert not [word for word in given[2] if word.startswith(("--env=PATH", "--env=BATCH"))]

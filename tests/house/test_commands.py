@@ -18,8 +18,7 @@ RUN_BY = {
 README = {
     "make demo ": "Not run as a whole: tests/unit/demo and tests/unit/workers/test_demo.py have its parts. `make test` is what runs this.",
     "export JOB_RUN__NAME=": "Run as written by tests/integration/test_readme.py.",
-    "docker build --tag finetune-job .": "Built and run so by docs/docker.md's test; here the settings are checked (tests/house/test_recipes.py): "
-    "there is no GPU for `--gpus all`, and no Hub behind the network of the containers.",
+    "docker build --tag finetune-job .": "Run as written by tests/deploy/test_docker_readme.py, without `--gpus all`.",
 }
 """The README's blocks, by how they begin."""
 
