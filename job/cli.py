@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from job.cluster import alive
+from job.cluster import alive, nodes
 from job.errors import COMPLETE, JobError, SettingsError
-from job.run_dir import RunDir
+from job.run_dir import RunDir, path_of
 from job.settings import describe, resolved, root
 
 NOT_ALIVE = 1
@@ -129,7 +129,8 @@ def _demo(_: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 def _alive(_: argparse.Namespace, environ: Mapping[str, str]) -> int:
     settings = root.load(environ)
-    age_s = alive.age_s(RunDir(settings.run.dir.resolve() / settings.run.name).alive)
+    place = nodes.resolve(settings.parallel, settings.run.name, environ)
+    age_s = alive.age_s(RunDir(path_of(settings.run.dir, settings.run.name, place.node_rank)).alive)
     limit_s = settings.limits.alive_timeout_s
     if age_s is None:
         print(f"No node process of the run {settings.run.name} is at work here.")

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from job import run_dir as run_dirs
 from job.cluster import alive, launch, nodes, topology
@@ -28,7 +29,7 @@ from job.stages.context import RunContext
 from job.stages.evaluate import evaluate
 from job.stages.feasibility import check_method
 from job.stages.fetch import fetch
-from job.stages.logs import AttemptLogs
+from job.stages.logs import AttemptLogs, Shipping
 from job.stages.prepare import prepare
 from job.stages.publish import publish
 from job.stages.share import share, share_again
@@ -53,13 +54,15 @@ def main(environ: Mapping[str, str]) -> int:
     about = {"node": place.node_rank} if place.num_nodes > 1 else {}
     secrets = secret_values(settings, environ)
     logs.setup(settings.run.log_format, sys.stderr, {"run": settings.run.name, **about}, secrets)
-    scene = ending.Scene("start", masker=Masker.of(secrets), termination_log=settings.run.termination_log)
+    scene = ending.Scene(
+        "start", masker=Masker.of(secrets), termination_log=settings.run.termination_log, grace_s=settings.run.grace_s
+    )
 
     def start() -> int:
         run_dir = RunDir(run_dirs.path_of(settings.run.dir, settings.run.name, place.node_rank))
         stop = StopRequest(run_dir.stop, deadline_of(settings, started, time.time() - time.monotonic()), settings.run.stop_file)
         with run_dirs.exclusive(run_dir), stop.listening(), alive.beating(run_dir.alive):
-            scene.run_dir = run_dir
+            scene.run_dir, scene.stop = run_dir, stop
             # Reported while signals are still heard: a second SIGTERM must not end the process without its exit code.
             return _reported(scene, lambda: _run(settings, Start(run_dir, stop, place, environ), scene))
 
@@ -80,6 +83,8 @@ def _reported(scene: ending.Scene, action: Callable[[], int]) -> int:
     try:
         return action()
     except Exception as error:  # noqa: BLE001 - whatever ends the job is turned into its exit code, here and only here
+        if scene.stop is not None:
+            scene.stop.armed = False
         return ending.report(as_job_error(error), scene)
 
 
@@ -99,17 +104,19 @@ def _run(settings: Settings, start: Start, scene: ending.Scene) -> int:
         group = gather(settings, crew, start.place)
         if group is not None:
             scene.group, crew = group, replace(crew, group=group)
-            attempt = start_attempt(settings, crew)
+            attempt = start_attempt(settings, crew, scene.begun)
+    scene.attempt = attempt
     if attempt is None:
         ending.finish(scene)
         if start.place.node_rank > 0 or not share_again(settings, run_dir, start.stop):
             logger.info("run %s is complete already; nothing to do", settings.run.name)
         return COMPLETE
-    scene.attempt, scene.logs = attempt, AttemptLogs(run_dir)
+    scene.logs = AttemptLogs(run_dir)
     logs.add_context(attempt=attempt.number, node=shape.node_rank)
     run_dirs.write_json(run_dir.attempt, {"number": attempt.number, "nonce": attempt.nonce})
-    context = RunContext(settings, run_dir, attempt, crew, Progress(sys.stderr, settings.run.log_format))
-    with _watched(context, start.environ):
+    shipping = Shipping(partial(ending.upload_logs, scene))
+    context = RunContext(settings, run_dir, attempt, crew, Progress(sys.stderr, settings.run.log_format), shipping.ask)
+    with _watched(context, start.environ), shipping.running():
         published = _stages(context, scene)
     ending.finish(scene)
     if published is not None:
@@ -124,11 +131,13 @@ def _run(settings: Settings, start: Start, scene: ending.Scene) -> int:
 def _watched(context: RunContext, environ: Mapping[str, str]) -> Iterator[None]:
     """Whoever wants to know where the attempt stands is told while inside."""
     settings, status = context.settings, context.progress.status
-    labels = {"run": settings.run.name, "node": str(context.crew.topology.node_rank)}
-    service = alive.SERVICE
+    node_rank, service = context.crew.topology.node_rank, alive.SERVICE
+    labels = {"run": settings.run.name, "node": str(node_rank)}
+    # The metrics are the main node's, and the TrainJob has one status: another node would overwrite it with nothing.
+    trainer = kubeflow.Trainer.of(environ) if node_rank == 0 else None
     with (
         prometheus.exported(settings.metrics, status, labels, service),
-        kubeflow.told(kubeflow.Trainer.of(environ), status, f"{service}kubeflow"),
+        kubeflow.told(trainer, status, f"{service}kubeflow"),
         status.noting_the_end(),
     ):
         yield

@@ -93,7 +93,8 @@ class StopRequest:
         self.failure: JobError | None = None
         """What ended another node of the run, and thereby this one."""
         self._listening = False
-        self._interruptible = False
+        self.armed = False
+        """Whether any cause raises at once, wherever the main thread is."""
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
@@ -113,9 +114,13 @@ class StopRequest:
 
     @contextlib.contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Work that may be dropped at any instant, such as a download: inside, any cause raises `StopRequested` at once."""
+        """Work that may be dropped at any instant, such as a download: inside, any cause raises `StopRequested` at once.
+
+        And again every `WATCH_EVERY_S` until it is left: whoever caught the first one, or cleans up at a store that does not answer, is
+        in the way.
+        """
         self.check()
-        self._interruptible = True
+        self.armed = True
         over = threading.Event()
         thread = threading.Thread(target=_watch, args=(self, over), name=f"{SERVICE}stop", daemon=True)
         if self._listening:
@@ -123,7 +128,7 @@ class StopRequest:
         try:
             yield
         finally:
-            self._interruptible = False
+            self.armed = False
             over.set()
 
     def request(self, cause: str, *, wake: bool = False) -> None:
@@ -169,8 +174,7 @@ class StopRequest:
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         if number != WAKE:
             self.request(signal.Signals(number).name)
-        if self._interruptible:
-            self._interruptible = False
+        if self.armed:
             self.check()
 
     def wake(self) -> None:
@@ -181,8 +185,7 @@ class StopRequest:
 
 
 def _watch(stop: StopRequest, over: threading.Event) -> None:
-    """Wake the main thread for a stop file or the deadline, which unlike a signal it does not hear of by itself."""
+    """Wake the main thread for a stop file or the deadline, which unlike a signal it does not hear of by itself; until it is heard."""
     while not over.wait(WATCH_EVERY_S):
-        if stop.seen():
+        if stop.failure is not None or stop.seen():
             stop.wake()
-            return

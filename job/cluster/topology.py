@@ -41,6 +41,7 @@ class WorkerPlace:
     rank: int
     local_rank: int
     world_size: int
+    node_rank: int = 0
 
 
 def resolve(settings: ParallelSettings, num_cores: int, num_gpus: int, place: NodePlace = ALONE) -> Topology:
@@ -125,7 +126,8 @@ def visible_gpus(environ: Mapping[str, str], devices: Path = Path("/dev")) -> in
 def worker_place(environ: Mapping[str, str] | None = None) -> WorkerPlace:
     """The worker's place from the launcher's variables; a process started alone is rank 0 of 1."""
     environ = os.environ if environ is None else environ
-    return WorkerPlace(int(environ.get("RANK", "0")), int(environ.get("LOCAL_RANK", "0")), int(environ.get("WORLD_SIZE", "1")))
+    rank, local_rank, node_rank = (int(environ.get(name, "0")) for name in ("RANK", "LOCAL_RANK", "GROUP_RANK"))
+    return WorkerPlace(rank, local_rank, int(environ.get("WORLD_SIZE", "1")), node_rank)
 
 
 def name_local_rank(local_rank: int) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ def _tell_until(trainer: Trainer, status: Status, over: threading.Event, every_s
         last = over.wait(every_s)
         try:
             trainer.send(message(status))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, HTTPException) as error:
             if not failed:
                 logger.warning("Kubeflow does not take this job's progress: %s", error)
             failed = True

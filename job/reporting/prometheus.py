@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import math
 import re
+import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from wsgiref.simple_server import WSGIRequestHandler, make_server
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry, make_wsgi_app, write_to_textfile
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -91,6 +92,21 @@ def exported(settings: MetricsSettings, status: Status, labels: Mapping[str, str
             thread.join()
 
 
+class _DualStack(WSGIServer):
+    """Listens on IPv6 and IPv4: in a cluster of one family, a pod has addresses of that one only.
+
+    Not `prometheus_client.start_http_server`: both families are heard there only where that is the machine's default, and its threads
+    have names of their own, by which each scrape would count as a sign of life of the job (`job.cluster.alive`).
+    """
+
+    address_family = socket.AF_INET6
+
+    def server_bind(self) -> None:
+        """Bind; IPv4 comes in, too, whatever the machine's default is."""
+        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
+
+
 class _Quiet(WSGIRequestHandler):
     """Answers and says nothing; a client that says nothing either is not waited for long."""
 
@@ -101,8 +117,9 @@ class _Quiet(WSGIRequestHandler):
 
 
 def _serving(port: int, registry: CollectorRegistry, over: threading.Event, prefix: str) -> list[threading.Thread]:
+    family = _DualStack if socket.has_dualstack_ipv6() else WSGIServer
     try:
-        server = make_server("", port, make_wsgi_app(registry), handler_class=_Quiet)
+        server = make_server("", port, make_wsgi_app(registry), family, _Quiet)
     except OSError as error:
         logger.warning("metrics are not served: port %d cannot be taken (%s)", port, error.strerror)
         return []

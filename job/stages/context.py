@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,8 @@ class RunContext:
     attempt: Attempt
     crew: Crew
     progress: Progress
+    ship: Callable[[], None] = lambda: None
+    """Has the attempt's logs and metrics sent to the store; does not wait."""
 
     @property
     def group(self) -> NodeGroup:

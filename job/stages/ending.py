@@ -7,14 +7,16 @@ import contextlib
 import json
 import logging
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from job import run_dir as run_dirs
 from job.cluster.group import NodeGroup
+from job.cluster.stop import StopRequest
 from job.errors import COMPLETE, JobError, StopRequested
 from job.reporting.masking import Masker
 from job.run_dir import RunDir
@@ -27,6 +29,8 @@ TERMINATION_LOG = Path("/dev/termination-log")
 """Where Kubernetes looks for a container's last words; there only when Kubernetes put it there."""
 MAX_BYTES = 4096
 CUT = " ..."
+LEAST_S, MARGIN_S = 2.0, 5.0
+"""Seconds for the store's last words at least, and what is left for everything else."""
 FENCED = 76
 """After this outcome the store is not written: the run belongs to another attempt."""
 
@@ -40,10 +44,16 @@ class Scene:
     attempt: Attempt | None = None
     logs: AttemptLogs | None = None
     group: NodeGroup = field(default_factory=NodeGroup)
+    stop: StopRequest | None = None
+    grace_s: float = 0.0
     timings: dict[str, float] = field(default_factory=dict)
     masker: Masker = field(default_factory=Masker)
     termination_log: Path | None = None
     """Where the settings say; None for Kubernetes' own."""
+
+    def begun(self, attempt: Attempt) -> None:
+        """The run's history has this attempt."""
+        self.attempt = attempt
 
     @contextlib.contextmanager
     def stage(self, context: RunContext, name: str) -> Iterator[None]:
@@ -60,13 +70,14 @@ class Scene:
 
 def finish(scene: Scene) -> None:
     """The attempt ended well: its logs go to the store, and the other nodes may end too."""
-    _upload_logs(scene)
+    upload_logs(scene, last=True)
     scene.group.end(COMPLETE)
 
 
-def _upload_logs(scene: Scene) -> None:
+def upload_logs(scene: Scene, *, last: bool = False) -> None:
+    """Send what the attempt said since the last time to the store, if there is an attempt."""
     if scene.attempt is not None and scene.logs is not None:
-        scene.logs.upload(scene.attempt, scene.group.node_rank, scene.masker.mask)
+        scene.logs.upload(scene.attempt, scene.group.node_rank, scene.masker.mask, last=last)
 
 
 def report(error: JobError, scene: Scene) -> int:
@@ -79,7 +90,6 @@ def report(error: JobError, scene: Scene) -> int:
     if error.exit_code == 70:
         logger.error("unexpected error", exc_info=error.__cause__)
     record = _record(error, scene)
-    _to_store(error, scene, record)
     line = json.dumps(record, ensure_ascii=False)
     if scene.run_dir is not None:
         with contextlib.suppress(OSError):  # the disk may be what failed
@@ -87,9 +97,30 @@ def report(error: JobError, scene: Scene) -> int:
     with contextlib.suppress(OSError):
         if scene.termination_log is not None or TERMINATION_LOG.exists():
             (scene.termination_log or TERMINATION_LOG).write_bytes(line.encode())
-    sys.stderr.write(f"\njob: {record['message']}\n{record['hint']}\n{line}\n")
-    sys.stderr.flush()
+    _within(_patience_s(scene), lambda: _to_store(error, scene, record))
+    with contextlib.suppress(OSError):  # nobody may be listening any more
+        sys.stderr.write(f"\njob: {record['message']}\n{record['hint']}\n{line}\n")
+        sys.stderr.flush()
     return error.exit_code
+
+
+def _patience_s(scene: Scene) -> float | None:
+    """Seconds that the store may take: after a stop request the process is killed once the grace is over, and its exit code with it."""
+    if scene.stop is None or scene.stop.requested_at is None:
+        return None
+    return max(LEAST_S, scene.grace_s - MARGIN_S - (time.monotonic() - scene.stop.requested_at))
+
+
+def _within(seconds: float | None, action: Callable[[], None]) -> None:
+    """Do it, and go on when it takes longer than ``seconds`` (None: it may)."""
+    if seconds is None:
+        action()
+        return
+    thread = threading.Thread(target=action, name="last words", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        logger.warning("the store does not answer: how this attempt ended is not in the run's log")
 
 
 def _record(error: JobError, scene: Scene) -> dict[str, Any]:
@@ -135,7 +166,7 @@ def _to_store(error: JobError, scene: Scene, record: dict[str, Any]) -> None:
     attempt = scene.attempt
     if attempt is None or error.exit_code == FENCED:
         return
-    _upload_logs(scene)
+    upload_logs(scene, last=True)
     try:
         if not scene.group.is_main:
             attempt.write_part(f"failure-node-{scene.group.node_rank}.json", json.dumps(record, ensure_ascii=False).encode())

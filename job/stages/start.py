@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +47,11 @@ def gather(settings: Settings, crew: Crew, place: NodePlace) -> NodeGroup | None
     return meet(settings.run.name, place, patience, crew.stop)
 
 
-def start_attempt(settings: Settings, crew: Crew) -> Attempt | None:
+def start_attempt(settings: Settings, crew: Crew, begun: Callable[[Attempt], None] | None = None) -> Attempt | None:
     """Begin an attempt, together with the other nodes; None when the run is complete already.
 
-    The main node appends ``started`` to the run's history, the others join in what it has begun.
+    The main node appends ``started`` to the run's history, the others join in what it has begun.  ``begun`` is told of it at once: what
+    goes wrong before this returns is an end of the attempt already, and the history has to say how it ended.
 
     Raises:
         SettingsError: the store cannot keep the protocol's promises, a place lies within the run directory, or the finished run was
@@ -64,9 +65,9 @@ def start_attempt(settings: Settings, crew: Crew) -> Attempt | None:
     log = _run_log(settings)
     probe(log.store, settings.run.name).require(fenced=log.fenced)
     group = crew.group
-    begun = _begin(settings, log) if group.is_main else None
-    nonce = group.exchange("attempt", begun.nonce if begun else "", crew.stop.check)[0]
-    return begun if group.is_main or not nonce else log.join(nonce)
+    own = _begin(settings, log, begun) if group.is_main else None
+    nonce = group.exchange("attempt", own.nonce if own else "", crew.stop.check)[0]
+    return own if group.is_main or not nonce else log.join(nonce)
 
 
 def _run_log(settings: Settings) -> RunLog:
@@ -80,7 +81,7 @@ def _is_complete(settings: Settings, entries: Sequence[LogEntry]) -> bool:
     return any(entry.kind == "complete" for entry in entries)
 
 
-def _begin(settings: Settings, log: RunLog) -> Attempt | None:
+def _begin(settings: Settings, log: RunLog, begun: Callable[[Attempt], None] | None) -> Attempt | None:
     """Append ``started``, unless the run is complete or nothing can come of another attempt; None when there is nothing left to do."""
     entries = log.read()
     if _is_complete(settings, entries):
@@ -89,15 +90,17 @@ def _begin(settings: Settings, log: RunLog) -> Attempt | None:
     check_access(settings)
     if entries:
         logger.info("run %s has %d log entries; taking it over", settings.run.name, len(entries))
-    begun = log.start(
+    own = log.start(
         resolved.fingerprint(settings),
         {"task": settings.task, "settings": resolved.result_settings(settings), "places": resolved.places(settings)},
+        begun,
     )
-    published = next((entry for entry in reversed(begun.entries) if entry.kind == "published"), None)
+    published = next((entry for entry in reversed(own.entries) if entry.kind == "published"), None)
     if published is None:
-        return begun
+        return own
     # An attempt ended between the last two entries.  What it published is the result: once more would leave two models.
-    begun.complete(published.fields.get("result"))
+    if not any(entry.kind == "complete" for entry in own.entries):
+        own.complete(published.fields.get("result"))
     return None
 
 

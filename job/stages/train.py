@@ -11,7 +11,7 @@ from typing import Any
 from job import run_dir as run_dirs
 from job.cluster import supervise
 from job.cluster.stop import Pace
-from job.errors import FencedError, JobError, StopRequested
+from job.errors import FencedError, JobError, StopRequested, as_job_error
 from job.records import PreparedData, TrainResult
 from job.stages.context import RunContext
 from job.stages.uploader import DELIVERED, Uploader
@@ -41,8 +41,8 @@ def train(context: RunContext, prepared: PreparedData) -> TrainResult | None:
     run_dir.plan.unlink(missing_ok=True)
     try:
         supervise.run(context.crew, "train", tick, saves=True)
-    except JobError as outcome:
-        _save_what_is_there(context, uploader, outcome)
+    except Exception as outcome:
+        _save_what_is_there(context, uploader, as_job_error(outcome))
         raise
     uploader.drain()
     context.group.exchange(DELIVERED, value=True)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from job import run_dir as run_dirs
-from job.errors import JobError, LocalIOError, UnavailableError, as_job_error
+from job.errors import JobError, UnavailableError, as_job_error
 from job.run_dir import TEMPORARY_PREFIX
 from job.stages.context import RunContext
 
@@ -88,8 +88,9 @@ class Uploader:
         limit = self._context.settings.checkpoint.max_failed_uploads
         logger.warning("upload of a checkpoint failed (%d of %d allowed): %s", self._failures, limit, error)
         if self._failures >= limit:
-            outcome = LocalIOError if isinstance(error, LocalIOError) else UnavailableError
-            raise outcome(f"{self._failures} uploads of checkpoints failed in a row, the last with: {error.message}", error.hint)
+            raise type(error)(
+                f"{self._failures} uploads of checkpoints failed in a row, the last with: {error.message}", error.hint
+            )
         self._retry_at = time.monotonic() + min(MAX_PAUSE_S, FIRST_PAUSE_S * 2**self._failures)
 
     def _upload(self, step: int, folder: Path) -> None:
@@ -119,6 +120,7 @@ class Uploader:
         gone = folder.with_name(TEMPORARY_PREFIX + folder.name)
         folder.rename(gone)  # first: half a folder must not look like a checkpoint that waits
         shutil.rmtree(gone)
+        self._context.ship()
 
     def _wait_for_parts(self) -> Callable[[list[int]], None]:
         """What happens between two looks for the parts of other nodes; a limit of its own for each checkpoint."""
@@ -158,7 +160,4 @@ class Uploader:
             attempt.commit_checkpoint(
                 folder, {**fields, **run_dirs.read_json(context.run_dir.identity)}, state["metric"], self._wait_for_parts()
             )
-        metrics = folder / "metrics.jsonl"
-        if metrics.exists():
-            attempt.write_part(f"metrics-{step:010d}.jsonl", metrics.read_bytes())
         attempt.retain(context.settings.checkpoint.keep)

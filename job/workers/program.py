@@ -42,7 +42,8 @@ def run_program(name: str, body: Callable[[RunDir, Settings], None]) -> None:
     run_dir = RunDir(Path(sys.argv[1]))
     place = topology.worker_place()
     settings = resolved.read(run_dir.settings)
-    logs.setup("json", sys.stderr, {"run": settings.run.name, **_attempt(run_dir), "program": name, "rank": place.rank})
+    who = {"node": place.node_rank, "program": name, "rank": place.rank}
+    logs.setup("json", sys.stderr, {"run": settings.run.name, **_attempt(run_dir), **who})
     _set_signals()
     failure: JobError | None = None
     try:

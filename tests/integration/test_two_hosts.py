@@ -174,7 +174,7 @@ def test_the_second_host_wrote_no_model_and_left_nothing_to_upload(undisturbed):
 
 def test_logs_of_both_hosts_are_in_the_store(undisturbed, client):
     names = {key.rpartition("/")[2] for key in keys(client, f"undisturbed/{NAME}/attempts/")}
-    assert {"logs-node-0-train.jsonl", "logs-node-1-train.jsonl", "logs-node-0-evaluate.jsonl"} <= names
+    assert {f"logs-node-{said}-000001.jsonl" for said in ("0-train", "1-train", "0-evaluate")} <= names
 
 
 def test_a_stop_of_one_host_stops_both_with_one_commit(disturbed):

@@ -8,6 +8,7 @@ import pytest
 
 from job import cli
 from job.errors import StopRequested
+from job.run_dir import RunDir, path_of
 from job.settings import root
 from tests.support.environments import MINIMAL
 
@@ -66,6 +67,21 @@ def test_alive(tmp_path, capsys):
     assert cli.main(["alive"], environ) == 1
     assert "100 s old; 60 s are allowed" in capsys.readouterr().out
     assert cli.main(["alive"], {}) == 64
+
+
+def test_each_node_has_a_sign_of_life_of_its_own(tmp_path):
+    """As a pod of a JobSet is asked, whose probe knows the node by the container's variables alone."""
+    environ = MINIMAL | {
+        "JOB_RUN__DIR": str(tmp_path),
+        "PET_NNODES": "2",
+        "PET_MASTER_ADDR": "first-0.nodes",
+        "PET_MASTER_PORT": "29500",
+    }
+    sign = RunDir(path_of(tmp_path, "first", 1)).alive
+    sign.parent.mkdir()
+    sign.touch()
+    assert cli.main(["alive"], environ | {"PET_NODE_RANK": "1"}) == 0
+    assert cli.main(["alive"], environ | {"PET_NODE_RANK": "0"}) == 1
 
 
 def test_check(capsys):

@@ -11,10 +11,11 @@ import pytest
 
 from job import pipeline, run_dir
 from job.cluster.group import NodeGroup
-from job.errors import DataError, SettingsError, StopRequested
+from job.errors import DataError, SettingsError, StopRequested, UnavailableError
 from job.records import PublishedRun
 from job.run_dir import RunDir
 from job.stages import start
+from job.storage import commit
 from job.storage.commit import Attempt, RunLog
 from job.storage.local import LocalStore
 from tests.support import tiny
@@ -99,6 +100,20 @@ def test_the_stages_in_the_order_of_the_data(stages, tmp_path, folder, capsys):
     assert not folder.alive.exists()
     assert json.loads(folder.settings.read_bytes())["run"]["name"] == "tiny"
     assert not folder.failure.exists()
+
+
+@pytest.mark.parametrize("error", [UnavailableError("503"), StopRequested("SIGTERM")])
+def test_what_ends_an_attempt_right_after_its_beginning_is_its_end(stages, tmp_path, monkeypatch, error):
+    """Three such ends in a row are no reason to give up: without a last entry each would count as a crash."""
+
+    def fail(*_):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(commit, "_clean_up", fail)
+        assert [pipeline.main(tiny.environ(tmp_path)) for _ in range(3)] == [error.exit_code] * 3
+    assert kinds(tmp_path) == ["started", "stopped" if error.exit_code == 75 else "failed"] * 3
+    assert pipeline.main(tiny.environ(tmp_path)) == 0
 
 
 def test_whoever_watches_is_told_how_it_stands_and_how_it_ended(stages, tmp_path, capsys):

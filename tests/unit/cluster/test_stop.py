@@ -171,6 +171,38 @@ def test_interruptible_work_is_dropped_for_causes_that_are_no_signal(tmp_path, c
         time.sleep(60)
 
 
+def test_who_swallows_the_request_is_asked_again(stop, monkeypatch):
+    monkeypatch.setattr(stops, "WATCH_EVERY_S", 0.01)
+    swallowed = 0
+    with stop.listening(), pytest.raises(StopRequested, match="SIGTERM"), stop.interruptible():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except Exception:  # as a handler of logging does
+            swallowed += 1
+        time.sleep(60)
+    assert swallowed == 1
+
+
+def test_cleaning_up_is_dropped_too(stop, monkeypatch):
+    """As a request to a store that does not answer, tried again and again."""
+    monkeypatch.setattr(stops, "WATCH_EVERY_S", 0.01)
+    began = time.monotonic()
+    with stop.listening(), pytest.raises(StopRequested, match="SIGTERM"), stop.interruptible():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            time.sleep(60)
+    assert time.monotonic() - began < 30
+
+
+def test_nothing_is_raised_once_it_is_left(stop, monkeypatch):
+    monkeypatch.setattr(stops, "WATCH_EVERY_S", 0.01)
+    with stop.listening():
+        with pytest.raises(StopRequested), stop.interruptible():
+            os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.1)
+
+
 def test_work_that_was_done_is_not_dropped_by_a_later_request(tmp_path, monkeypatch):
     monkeypatch.setattr(stops, "WATCH_EVERY_S", 0.01)
     stop = StopRequest(tmp_path / "stop", outer=tmp_path / "outer")

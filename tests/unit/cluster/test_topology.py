@@ -102,7 +102,8 @@ def test_no_device_files_no_gpus(tmp_path):
 
 def test_place():
     assert topology.worker_place({}) == WorkerPlace(0, 0, 1)
-    assert topology.worker_place({"RANK": "5", "LOCAL_RANK": "1", "WORLD_SIZE": "8"}) == WorkerPlace(5, 1, 8)
+    environ = {"RANK": "5", "LOCAL_RANK": "1", "WORLD_SIZE": "8", "GROUP_RANK": "2"}
+    assert topology.worker_place(environ) == WorkerPlace(5, 1, 8, 2)
 
 
 def test_place_from_the_process_environment(monkeypatch):

@@ -15,7 +15,7 @@ from job.reporting.status import Status
 
 @pytest.fixture
 def controller():
-    """(URL, what it was told): pairs of Authorization header and message; ``told.code`` is what it answers."""
+    """(URL, what it was told): pairs of Authorization header and message; ``told.code`` is what it answers, None no HTTP at all."""
 
     class Told(list):
         code = 200
@@ -26,6 +26,9 @@ def controller():
         def do_POST(self):
             body = self.rfile.read(int(self.headers["Content-Length"]))
             told.append((self.headers["Authorization"], json.loads(body)))
+            if told.code is None:
+                self.wfile.write(b"SSH-2.0-OpenSSH\r\n")
+                return
             self.send_response(told.code)
             self.end_headers()
 
@@ -82,6 +85,17 @@ def test_it_is_told_again_and_again_with_the_token_of_the_day(controller, tmp_pa
     assert told[0][0] == "Bearer monday"
     assert told[-1][0] == "Bearer tuesday"
     assert told[-1][1]["trainerStatus"]["progressPercentage"] == 100
+
+
+def test_a_server_that_speaks_something_else_is_told_again(controller, caplog):
+    url, told = controller
+    told.code = None
+    status = Status()
+    with kubeflow.told(Trainer(url, None, None), status, "x", every_s=0.02):
+        wait_for(told, 3)
+        status.exit_code = 0
+    assert told[-1][1]["trainerStatus"]["progressPercentage"] == 100
+    assert len([message for message in caplog.messages if "does not take this job's progress" in message]) == 1
 
 
 def test_errors_are_said_once_and_end_nothing(controller, tmp_path, caplog):

@@ -1,5 +1,7 @@
 """Read back with Prometheus' own parser; the port is a real one."""
 
+import errno
+import socket
 import threading
 import urllib.request
 
@@ -9,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from job.reporting import prometheus
 from job.reporting.status import Status
 from job.settings.metrics import MetricsSettings
+from tests.support import parts
 from tests.support.servers.processes import free_ports
 
 LABELS = {"run": "tiny", "node": "1"}
@@ -32,8 +35,8 @@ def samples(text):
     }
 
 
-def scraped(port):
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as reply:
+def scraped(port, host="127.0.0.1"):
+    with urllib.request.urlopen(f"http://{host}:{port}/metrics", timeout=10) as reply:
         assert reply.headers["Content-Type"].startswith("text/plain")
         return samples(reply.read().decode())
 
@@ -52,6 +55,48 @@ def test_a_port_tells_how_it_stands_now(status):
         assert [thread.name for thread in threading.enumerate() if thread.name.startswith("service-")] == ["service-metrics"]
     with pytest.raises(OSError, match="refused"):
         scraped(port)
+
+
+def test_a_cluster_may_have_addresses_of_either_family(status, monkeypatch):
+    parts.need("IPv6", there=socket.has_dualstack_ipv6() and has_ipv6_address())
+
+    class OneFamily(socket.socket):
+        """As of a machine with net.ipv6.bindv6only=1."""
+
+        def __init__(self, family=-1, kind=-1, proto=-1, fileno=None):
+            super().__init__(family, kind, proto, fileno)
+            if family == socket.AF_INET6 and fileno is None:
+                self.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+
+    monkeypatch.setattr(socket, "socket", OneFamily)
+    port = free_ports(1)
+    with prometheus.exported(MetricsSettings(port=port), status, LABELS, "service-"):
+        assert [scraped(port, host)[0]["step"] for host in ("[::1]", "127.0.0.1")] == [20, 20]
+
+
+def test_a_machine_without_ipv6_serves_all_the_same(status, monkeypatch, caplog):
+    class WithoutIPv6(socket.socket):
+        """As of a kernel that was started without it."""
+
+        def __init__(self, family=-1, *rest, **more):
+            if family == socket.AF_INET6:
+                raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+            super().__init__(family, *rest, **more)
+
+    monkeypatch.setattr(socket, "socket", WithoutIPv6)
+    port = free_ports(1)
+    with prometheus.exported(MetricsSettings(port=port), status, LABELS, "service-"):
+        assert scraped(port)[0]["step"] == 20
+    assert caplog.messages == []
+
+
+def has_ipv6_address():
+    with socket.socket(socket.AF_INET6) as probe:
+        try:
+            probe.bind(("::1", 0))
+        except OSError:
+            return False
+    return True
 
 
 def test_a_file_holds_the_end_as_well(status, tmp_path):

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import io
 import json
+import sys
+import time
 
 import pytest
 
@@ -200,4 +203,34 @@ def test_a_good_end_is_told_and_leaves_the_logs(context, tmp_path):
     ending.finish(scene_of(context, group=group, logs=logs))
     assert group.ended == [(0, "", "")]
     folder = tmp_path / "store" / "tiny" / "attempts" / context.attempt.nonce
-    assert (folder / "logs-node-1-train.jsonl").read_text() == "said\n"
+    assert (folder / "logs-node-1-train-000001.jsonl").read_text() == "said\n"
+
+
+def test_last_words_come_first_and_a_store_that_is_away_takes_no_more_than_the_grace(context, termination_log, monkeypatch, caplog):
+    termination_log.touch()
+    seen = []
+
+    def away(*_, **__):
+        seen.append((context.run_dir.failure.exists(), termination_log.read_bytes() != b""))
+        time.sleep(60)
+
+    monkeypatch.setattr(Journal, "append", away)
+    monkeypatch.setattr(ending, "LEAST_S", 0.2)
+    context.stop.request("SIGTERM")
+    began = time.monotonic()
+    assert ending.report(StopRequested("SIGTERM"), scene_of(context, stop=context.stop, grace_s=ending.MARGIN_S)) == 75
+    assert time.monotonic() - began < 30
+    assert seen == [(True, True)]
+    assert "the store does not answer" in caplog.text
+
+
+def test_that_nobody_reads_the_last_words_changes_nothing(context, monkeypatch):
+    """A terminal that is gone, or a pipe whose reader got the same Ctrl-C."""
+
+    class Gone(io.StringIO):
+        def flush(self):
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stderr", Gone())
+    assert ending.report(StopRequested("SIGTERM"), scene_of(context)) == 75
+    assert kinds(context) == ["started", "stopped"]

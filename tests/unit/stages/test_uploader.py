@@ -57,13 +57,14 @@ def test_oldest_first_and_gone_when_committed(context, checkpoint, commits):
     assert context.stop.pace.upload_s > 0
 
 
-def test_the_newest_are_kept_and_metrics_stay(context, checkpoint, tmp_path):
+def test_the_newest_are_kept_and_logs_and_metrics_are_sent_with_each(context, checkpoint, tmp_path):
     for step in (10, 20, 30, 40):
         checkpoint(step)
-    Uploader(context).drain()
+    sent = []
+    Uploader(dataclasses.replace(context, ship=lambda: sent.append(committed(context)))).drain()
     attempt = tmp_path / "store" / "tiny" / "attempts" / context.attempt.nonce
     assert sorted(path.name for path in (attempt / "checkpoints").iterdir()) == ["step-0000000030", "step-0000000040"]
-    assert len(list(attempt.glob("metrics-*.jsonl"))) == 4
+    assert sent == [[10], [10, 20], [10, 20, 30], [10, 20, 30, 40]]
 
 
 def test_inputs_are_pinned_by_the_checkpoint(context, checkpoint, tmp_path):
@@ -112,7 +113,7 @@ def test_another_attempt_is_noticed_without_a_fake(context, checkpoint, make_con
 def test_a_bug_in_an_upload_is_an_outcome_and_not_lost_in_the_thread(context, checkpoint, caplog):
     folder = checkpoint(10)
     (folder / "state.json").unlink()
-    with pytest.raises(UnavailableError, match="FileNotFoundError"):
+    with pytest.raises(CrashError, match="FileNotFoundError"):
         Uploader(context).drain()
 
 
