@@ -11,6 +11,7 @@ import shutil
 import pytest
 
 from job.errors import JobError
+from job.storage import probe
 from job.storage.commit import RunLog
 from job.storage.options import StoreOptions
 from job.storage.stores import open_store
@@ -49,6 +50,26 @@ def run(subject, timeout_s):
     shutil.rmtree(subject.folder / "resumed", ignore_errors=True)
     found.append(attempt.find_resume(subject.folder / "resumed", {}))
     return [point.step if point else None for point in found]
+
+
+PASSING = ("500", "reset after it was done")
+
+
+@pytest.mark.parametrize("kind", PASSING)
+def test_a_start_gets_over_one_fault_at_any_request_of_the_probe(subject, kind, monkeypatch):
+    """Every request in turn, and after each a whole store: a single answer says nothing of what the store can do."""
+    monkeypatch.setattr(probe, "_ROUNDS", 1)
+    monkeypatch.setattr(probe, "_CALLERS", 2)
+    for at in range(1, 60):
+        store = open_store(f"s3://{BUCKET}", StoreOptions(timeout_s=30, backoff_s=0.001))
+        plan(subject, ONCE[kind], at)
+        result = probe.probe(store, NAME)
+        assert [found for found in result.missing if found.required] == [], (at, subject.server.hits)
+        if not subject.server.hits:
+            break
+        assert not [path for path in subject.store.rglob("*") if path.is_file()], (at, subject.server.hits)
+    assert at > 15
+    assert not subject.server.hits
 
 
 def plan(subject, trouble, at):
