@@ -7,6 +7,7 @@ import logging
 import ssl
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -47,11 +48,17 @@ class Trainer:
         """Post a message.  The token is read anew each time, because it is replaced before it expires."""
         headers = {"Content-Type": "application/json"}
         if self.token is not None:
-            headers["Authorization"] = f"Bearer {self.token.read_text(encoding='utf-8').strip()}"
+            token = self.token.read_text(encoding="utf-8").strip()
+            if not token.isprintable():
+                raise ValueError("the token is no header's value")
+            headers["Authorization"] = f"Bearer {token}"
         request = urllib.request.Request(self.url, json.dumps(message).encode(), headers, method="POST")  # noqa: S310
         context = ssl.create_default_context(cafile=self.certificate) if self.url.startswith("https:") else None
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S, context=context):  # noqa: S310 - the controller named it
-            pass
+        try:
+            urllib.request.urlopen(request, timeout=TIMEOUT_S, context=context).close()  # noqa: S310 - the controller named it
+        except urllib.error.HTTPError as error:
+            error.close()  # a reply too, whose connection nobody else would end
+            raise
 
 
 @contextmanager
@@ -94,5 +101,7 @@ def _tell_until(trainer: Trainer, status: Status, over: threading.Event, every_s
             trainer.send(message(status))
         except (OSError, ValueError, HTTPException) as error:
             if not failed:
-                logger.warning("Kubeflow does not take this job's progress: %s", error)
+                # Other errors may quote what was sent, the token too.
+                said = error if isinstance(error, OSError) else type(error).__name__
+                logger.warning("Kubeflow does not take this job's progress: %s", said)
             failed = True

@@ -25,9 +25,10 @@ _OWN = frozenset(
         *("run.dir", "run.log_format", "run.time_limit_s", "model.hub_token", "train.data_workers", "parallel.threads_per_worker"),
         *("parallel.num_nodes", "parallel.node_rank", "parallel.main_address", "parallel.main_port", "parallel.headless_service"),
         *("model.uri", "model.base_uri", "output.hub_token", "data.train_uri", "data.eval_uri", "data.test_uri"),
+        *("metrics.port", "metrics.textfile"),
     ]
 )
-"""Settings that each node may have otherwise: its rank and disk, and where it finds the inputs, whose content is compared instead."""
+"""Settings that each node may have otherwise: its rank and disk, where it shows its metrics, and where it finds the inputs, whose content is compared instead."""
 _PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "accelerate", "deepspeed", "peft", "numpy")
 """Those whose version may show in the numbers."""
 _SHOWN = 8

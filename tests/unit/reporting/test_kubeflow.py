@@ -110,6 +110,15 @@ def test_errors_are_said_once_and_end_nothing(controller, tmp_path, caplog):
     assert len([message for message in caplog.messages if "does not take this job's progress" in message]) == 3
 
 
+def test_a_token_that_cannot_be_sent_is_in_no_log(controller, tmp_path, caplog):
+    token = tmp_path / "token"
+    token.write_text("first line\nsecond line\n")
+    with kubeflow.told(Trainer(controller[0], None, token), Status(), "x", every_s=0.02):
+        pass
+    assert "does not take this job's progress: ValueError" in caplog.text
+    assert "line" not in caplog.text.replace("lineno", "")
+
+
 def wait_for(told, count):
     end = time.monotonic() + 60
     while len(told) < count:

@@ -65,6 +65,7 @@ def test_what_each_node_may_have_for_itself(settings, context, tmp_path):
         PARALLEL__MAIN_ADDRESS="m",
         DATA__TRAIN_URI="/other/place.csv",
         MODEL__URI="/other/model",
+        METRICS__PORT="9401",
     )
     assert facts(settings, context) == facts(other, context)
 
