@@ -1,6 +1,6 @@
 """``make faults``: the whole matrix, kept per version of the code under test, so that it can be stopped and continued.
 
-python -m tests.faults [--rows kill edge ...] [--count N] [--seed S] [--minutes M]
+python -m tests.faults [--rows kill edge ...] [--count N] [--seed S] [--minutes M] [--kind KIND]
 python -m tests.faults --mutations    the protocol broken in six ways: each has to be found
 python -m tests.faults --document     write what was found into docs/reliability.md
 
@@ -13,11 +13,12 @@ import argparse
 import random
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 from tests.faults import record
 from tests.faults.bench import Inputs, Subject
-from tests.faults.driver import Driver
+from tests.faults.driver import FAULTS_PER_RUN, Driver
 from tests.faults.matrix import ROWS
 from tests.faults.mutations import MUTATIONS, found
 
@@ -25,7 +26,8 @@ from tests.faults.mutations import MUTATIONS, found
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", nargs="*", choices=[*ROWS], default=[*ROWS])
-    parser.add_argument("--count", type=int, help="faults of each row; default: the row's own number")
+    parser.add_argument("--count", type=int, help="faults of each row; default: the row's own number, and of each kind its least")
+    parser.add_argument("--kind", help="make faults of this kind where a row can; default: those it has fewest of")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after so long; the next call continues")
     parser.add_argument("--mutations", nargs="*", choices=[*MUTATIONS], help="break the protocol instead, each way or these ways")
@@ -38,21 +40,22 @@ def main() -> int:
         return 0
     file = record.results(record.version())
     print(f"seed {options.seed}, results in {file}", flush=True)
-    disturb(file, options.rows, options.count, options.seed, time.monotonic() + options.minutes * 60)
+    disturb(file, options)
     results = record.read(file)
     print(record.table(results))
     return 1 if any(result["violations"] for result in results) else 0
 
 
-def disturb(file: Path, rows: list[str], count: int | None, seed: int, end: float) -> None:
+def disturb(file: Path, options: argparse.Namespace) -> None:
     """Make what is missing of these rows, each run with a seed of its own; runs that are not as they should be stay for a look."""
-    folder = Path(tempfile.mkdtemp(prefix="job-faults-"))
+    folder, end = Path(tempfile.mkdtemp(prefix="job-faults-")), time.monotonic() + options.minutes * 60
     driver = Driver.make(folder)
-    for row in rows:
+    for row in options.rows:
         known = [result["seed"] for result in record.read(file) if result["row"] == row]
-        number = max([seed, *(one + 1 for one in known)])
-        while record.num_hits(record.read(file), row) < (count or ROWS[row].count) and time.monotonic() < end:
-            for result in driver.faults(row, number):
+        number = max([options.seed, *(one + 1 for one in known)])
+        while not record.is_done(found := record.read(file), row, options.count) and time.monotonic() < end:
+            lacking = Counter({options.kind: FAULTS_PER_RUN}) if options.kind else record.lacking(found, row)
+            for result in driver.faults(row, number, lacking=lacking):
                 record.keep(file, result)
             number += 1
 

@@ -10,7 +10,8 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from tests.support import jobs, tiny
 NAME = "tiny"
 CANARY = "canary7f3aSecret"
 """In every secret of a run's environment; no byte that is stored or logged may hold it."""
+BALLAST = "ballast"
+"""The file that a row fills a disk with: none of the job's."""
 SAVE_EVERY, STEPS_MAX = 8, 64
 TIMEOUT_S = 300.0
 STEPS = {
@@ -67,6 +70,12 @@ class Subject:
     """Settings that make it another run: it is compared with an undisturbed one that has them too."""
     starts: int = 0
     seed: int = 0
+    lacking: Counter[str] = field(default_factory=Counter)
+    """How many faults of a kind its row still wants."""
+    started: list[tuple[str, subprocess.Popen[bytes]]] = field(default_factory=list)
+    """Every start: its place, and the process."""
+    unsaid: int = 0
+    """Starts that came after an end with 0 and found no entry ``complete``: they may write it, and nobody would see that it was missing."""
     tolerance: float = 0.0
     """How far its weights may be from those of an undisturbed run; 0: not a bit."""
     finish_with: Callable[[Subject], int] | None = None
@@ -107,9 +116,11 @@ class Subject:
         """Start the job; ``fault`` names a failpoint of `tests.faults.node`."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.starts += 1
-        if not fault:
-            return jobs.start(self.environ(place), self.log(), cold=self.cold)
-        return jobs.start({**self.environ(place), "FAULT": fault}, self.log(), module="tests.faults.node", cold=self.cold)
+        self.unsaid += self.ended_without_a_word()
+        module, failpoint = ("tests.faults.node", {"FAULT": fault}) if fault else ("job", {})
+        process = jobs.start({**self.environ(place), **failpoint}, self.log(), module=module, cold=self.cold)
+        self.started.append((place, process))
+        return process
 
     def finish(self, place: str = "here") -> int:
         """Start, and wait for the end; the exit code."""
@@ -152,14 +163,19 @@ class Subject:
             return max(steps, default=0)
         return 0
 
+    def ended_without_a_word(self) -> bool:
+        """Whether a start ended with 0, and the log has no entry ``complete``."""
+        ended = any(process.returncode == 0 for _, process in self.started)
+        return ended and not any(entry["kind"] == "complete" for entry in self.entries())
+
+    def next_kind(self, kinds: Sequence[str], turn: int) -> str:
+        """Of these kinds the one that the row lacks most; of equals the one whose turn it is."""
+        first = turn % len(kinds)
+        return max([*kinds[first:], *kinds[:first]], key=lambda kind: self.lacking[kind])
+
     def local_bytes(self) -> int:
-        """What the run's places hold now, without the store."""
-        total = 0
-        for path in files_below(self.folder):
-            with contextlib.suppress(FileNotFoundError):
-                if self.store not in path.parents:
-                    total += path.stat().st_size
-        return total
+        """What the fullest of the run's places holds now."""
+        return max((bytes_below(self.folder / place) for place in {place for place, _ in [*self.started]}), default=0)
 
     def workers(self, place: str = "here") -> list[int]:
         return launch.workers_of(self.run_dir(place))
@@ -169,6 +185,15 @@ def files_below(folder: Path) -> Iterator[Path]:
     """All files of a folder in which processes may still write and delete."""
     for place, _, names in os.walk(folder):
         yield from (Path(place) / name for name in names)
+
+
+def bytes_below(folder: Path) -> int:
+    """The size of a folder's files but for ballast; a link counts as such."""
+    total = 0
+    for path in files_below(folder):
+        with contextlib.suppress(OSError):
+            total += path.lstat().st_size if path.name != BALLAST else 0
+    return total
 
 
 def descendants(pid: int) -> list[int]:

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.faults.bench import Subject, wait
+from tests.faults.bench import BALLAST, Subject, wait
 from tests.faults.outcome import Outcome, sleep
 
 SIZE, INODES = "64m", 2000
@@ -61,6 +61,6 @@ def _fill(disk: Path, what: str) -> None:
             (disk / "many").mkdir()
             for number in range(2 * INODES):
                 (disk / "many" / str(number)).touch()
-        with (disk / "ballast").open("wb", buffering=0) as file:
+        with (disk / BALLAST).open("wb", buffering=0) as file:
             while True:
                 file.write(b"\0" * 65536)

@@ -6,6 +6,7 @@ import json
 import random
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,7 +15,8 @@ from typing import Any
 from tests.faults import invariants
 from tests.faults.bench import Inputs, Subject
 from tests.faults.matrix import ROWS
-from tests.faults.outcome import Outcome
+from tests.faults.memory import Memory
+from tests.faults.peak import Peak
 
 FAULTS_PER_RUN = 6
 """After so many faults a run is left to finish; fewer where time is short."""
@@ -69,50 +71,61 @@ class Driver:
             began = time.monotonic()
             code = subject.finish()
             assert code == 0, subject.log().read_text()
-            assert invariants.check(subject) == []
+            assert check(subject, Memory()) == []
             self.references[name] = Reference(subject, time.monotonic() - began)
         return self.references[name]
 
-    def faults(self, row: str, seed: int, most: int = FAULTS_PER_RUN) -> Iterator[Result]:
+    def faults(self, row: str, seed: int, most: int = FAULTS_PER_RUN, lacking: Counter[str] | None = None) -> Iterator[Result]:
         """Disturb one run, drawn from ``seed``, at most ``most`` times, and let it finish; a result for each fault.
 
-        The last result carries what is wrong with the finished run.
+        ``lacking`` says of which kinds the row wants how many more.  The last result carries what is wrong with the finished run.
         """
         draw = random.Random(f"{row} {seed}")
         cold = draw.random() < COLD_SHARE
         subject = Subject(self.inputs, self.folder / f"{row}-{seed}", seed=seed, cold=cold)
-        span_s = self.reference({}, cold=cold).span_s
+        subject.lacking = Counter(lacking)
+        undisturbed, memory = self.reference({}, cold=cold), Memory()
         found: Result | None = None
         wrong = False
         for _ in range(most):
             began = time.monotonic()
-            outcome = ROWS[row].fault(subject, draw, span_s)
+            with Peak(subject) as peak:
+                outcome = ROWS[row].fault(subject, draw, undisturbed.span_s)
+            subject.lacking[outcome.kind] -= outcome.hit
             if found is not None:
                 wrong |= bool(found.violations)
                 yield found
-            found = self._result(row, seed, subject, outcome, time.monotonic() - began)
+            found = Result(row, seed, outcome.what, outcome.kind, outcome.hit, round(time.monotonic() - began, 1))
+            found.cold, found.lost_steps, found.local_bytes = cold, outcome.lost_steps, peak.most_bytes
+            found.violations += [*outcome.violations, *check(subject, memory), *peak.check(undisturbed.subject)]
+            found.violations += invariants.check_distance(subject, subject.last_step())
             if outcome.done or not outcome.hit:
                 break
         assert found is not None
         began = time.monotonic()
-        found.violations += self._finish(subject)
+        with Peak(subject) as peak:
+            found.violations += self._finish(subject, memory)
+        found.violations += peak.check(undisturbed.subject)
+        found.local_bytes = max(found.local_bytes, peak.most_bytes)
         found.seconds = round(found.seconds + time.monotonic() - began, 1)
         if not (wrong or found.violations):
             shutil.rmtree(subject.folder)
         subject.close()
         yield found
 
-    def _result(self, row: str, seed: int, subject: Subject, outcome: Outcome, seconds: float) -> Result:
-        wrong = [*outcome.violations, *invariants.check(subject), *invariants.check_distance(subject, subject.last_step())]
-        about = {"cold": subject.cold, "lost_steps": outcome.lost_steps, "local_bytes": subject.local_bytes()}
-        return Result(row, seed, outcome.what, outcome.kind, outcome.hit, round(seconds, 1), violations=wrong, **about)
-
-    def _finish(self, subject: Subject) -> list[str]:
+    def _finish(self, subject: Subject, memory: Memory) -> list[str]:
         """Let the run finish undisturbed and compare."""
         code = 0 if any(entry["kind"] == "complete" for entry in subject.entries()) else subject.finish()
         if code != 0:
             return [f"the run did not finish: {code}"]
-        wrong, reference = invariants.check(subject), self.reference(subject.variant).subject
+        wrong, reference = check(subject, memory), self.reference(subject.variant).subject
+        if invariants.check_ending(subject):
+            return wrong  # there may be no model to compare
         if subject.weights() != reference.weights() and not invariants.alike(subject, reference):
             wrong.append("the published weights are not those of an undisturbed run")
         return wrong
+
+
+def check(subject: Subject, memory: Memory) -> list[str]:
+    """All that has to hold whenever nothing of a run is running."""
+    return [*invariants.check(subject), *invariants.check_ending(subject), *memory.look(subject)]

@@ -42,6 +42,12 @@ def check_distance(subject: Subject, trained: int) -> list[str]:
     return [f"step {trained} was trained and the newest commit is of step {committed}"] if late else []
 
 
+def check_ending(subject: Subject) -> list[str]:
+    """Who ends with 0 says that the run is complete, and the log has to say so too."""
+    wrong = subject.unsaid or subject.ended_without_a_word()
+    return ["the job ended with 0, and the log has no entry 'complete'"] if wrong else []
+
+
 def alike(subject: Subject, reference: Subject) -> bool:
     """Whether the published weights are those of another run within the subject's tolerance, relative to each tensor's largest.
 
@@ -90,17 +96,31 @@ def _manifests(attempts: Path) -> list[str]:
 
 
 def _kept(entries: list[dict[str, Any]]) -> list[str]:
-    """Whenever a deletion is announced, the newest two commits are not in it, nor were they before."""
-    problems, live = [], []
+    """Whenever a deletion is announced, the newest two commits and the best one are not in it, nor were they before."""
+    problems: list[str] = []
+    live: list[dict[str, Any]] = []
     for entry in entries:
         if entry["kind"] == "committed":
-            live.append(entry["fields"]["manifest"])
+            live.append(entry["fields"])
         if entry["kind"] == "deleted":
             gone = set(entry["fields"]["manifests"])
-            if gone & set(live[-KEPT:]):
+            if gone & {commit["manifest"] for commit in live[-KEPT:]}:
                 problems.append(f"entry {entry['number']} deletes one of the newest {KEPT} commits")
-            live = [manifest for manifest in live if manifest not in gone]
+            left = [commit for commit in live if commit["manifest"] not in gone]
+            if _best(live) != _best(left, live):
+                problems.append(f"entry {entry['number']} deletes the best commit")
+            live = left
     return problems
+
+
+def _best(commits: list[dict[str, Any]], all_commits: list[dict[str, Any]] | None = None) -> float | None:
+    """The best value of these commits, by the metric that the newest scored one of all names; None where none was scored."""
+    named = [commit["metric"] for commit in all_commits or commits if (commit.get("metric") or {}).get("value") is not None]
+    if not named:
+        return None
+    metrics = [commit.get("metric") or {} for commit in commits]
+    values = [metric["value"] for metric in metrics if metric.get("name") == named[-1]["name"] and metric.get("value") is not None]
+    return (max if named[-1]["greater_is_better"] else min)(values, default=None)
 
 
 def _lineage(entries: list[dict[str, Any]]) -> list[str]:

@@ -16,17 +16,23 @@ from tests.faults import (
 )
 from tests.faults.outcome import Row
 
+EDGES = dict.fromkeys(edge_rows.EDGES, edge_rows.LEAST)
+STOPS = dict.fromkeys(rows.STOPS, rows.LEAST)
+REFUSALS = dict.fromkeys(store_rows.FOR_GOOD, store_rows.LEAST)
 ROWS = {
     "kill": Row("SIGKILL at a random instant: worker, node process, whole group", 200, rows.kill_at_random),
-    "edge": Row("SIGKILL before and after every change of the store: 38 kinds", 400, edge_rows.kill_at_edge),
-    "stop": Row("SIGTERM / SIGUSR2 in each of six phases, to the node process or to all", 132, rows.stop_in_phase),
+    "edge": Row("SIGKILL before and after every change of the store: 38 kinds", 400, edge_rows.kill_at_edge, EDGES),
+    "stop": Row("SIGTERM / SIGUSR2 in each of six phases, to all or to the node process alone", 160, rows.stop_in_phase, STOPS),
     "some": Row("SIGTERM / SIGUSR2 to one rank, or to all with data workers 0 and 2", 50, rows.stop_some),
     "grace": Row("a grace shorter than the save: SIGKILL after SIGTERM", 20, rows.short_grace),
     "store": Row("one failing, lost, slow, cut or damaged request of the store", 60, store_rows.store_once),
     "lost": Row("the reply to a log entry is lost after it was written", 30, store_rows.lost_reply),
     "part": Row("two nodes: the upload of one node's part fails", 20, node_rows.part_not_delivered),
     "away": Row("the store is away for a second up to for ever", 10, store_rows.away_for_a_while),
-    "gone": Row("the store refuses, is full, or stays away: 403, expired, quota, 503, no answer", 45, store_rows.store_for_good),
+    "gone": Row(
+        "the store refuses, is full, or stays away: 403, expired, quota, 503, no answer", 45, store_rows.store_for_good, REFUSALS
+    ),
+    "rotated": Row("the key expires, and a new one stands in the credentials file", 5, store_rows.keys_rotated),
     "two": Row("two attempts at once", 100, rows.two_at_once),
     "frozen": Row("a frozen attempt wakes after a takeover", 30, rows.frozen_and_woken),
     "damage": Row("each file of the newest checkpoint flipped, cut or deleted", 60, rows.damaged_checkpoint),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from tests.faults.bench import Subject
@@ -33,11 +33,12 @@ Fault = Callable[[Subject, random.Random, float], Outcome]
 
 @dataclass(frozen=True)
 class Row:
-    """A row: how often at least, and the fault."""
+    """A row: how often at least, the fault, and of which kinds of it how many at least."""
 
     title: str
     count: int
     fault: Fault
+    least: Mapping[str, int] = field(default_factory=dict)
 
 
 def sleep(process: subprocess.Popen[bytes], seconds: float) -> bool:

@@ -52,10 +52,20 @@ def num_hits(found: list[dict[str, Any]], row: str) -> int:
     return sum(bool(result["hit"]) for result in found if result["row"] == row)
 
 
+def lacking(found: list[dict[str, Any]], row: str) -> Counter[str]:
+    """How many faults of each kind a row still wants; kinds that have their least are left out."""
+    return Counter(ROWS[row].least) - Counter(result["kind"] for result in found if result["row"] == row and result["hit"])
+
+
+def is_done(found: list[dict[str, Any]], row: str, count: int | None = None) -> bool:
+    """Whether a row has its count, and each kind its least; with a count of the caller's own, that alone."""
+    return num_hits(found, row) >= (count or ROWS[row].count) and (count is not None or not lacking(found, row))
+
+
 def table(found: list[dict[str, Any]]) -> str:
     """The counts as Markdown."""
     lines = [
-        "| fault | wanted | made | violations | lost steps, median (most) | local bytes, most | seconds, mean |",
+        "| fault | wanted | made | violations | lost steps, median (most) | local bytes at any time, most | seconds, mean |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, row in ROWS.items():
@@ -66,7 +76,9 @@ def table(found: list[dict[str, Any]]) -> str:
         size = f"{max(result['local_bytes'] for result in mine):,}" if mine else ""
         seconds = f"{statistics.mean(result['seconds'] for result in mine):.1f}" if mine else ""
         wrong = sum(bool(result["violations"]) for result in mine)
-        lines.append(f"| {row.title} | {row.count} | {len(hits)} | {wrong} | {steps} | {size} | {seconds} |")
+        wanted = f"{row.count}, {min(row.least.values())} of each of {len(row.least)} kinds" if row.least else f"{row.count}"
+        made = f"{len(hits)}" if is_done(found, name) else f"{len(hits)}, not done"
+        lines.append(f"| {row.title} | {wanted} | {made} | {wrong} | {steps} | {size} | {seconds} |")
     return "\n".join(lines) + "\n"
 
 
@@ -76,20 +88,25 @@ def document(tree: str) -> str:
     hits = [result for result in found if result["hit"]]
     wrong = [result for result in found if result["violations"]]
     seeds = sorted({result["seed"] for result in found})
-    full = all(num_hits(found, name) >= row.count for name, row in ROWS.items())
+    full = all(is_done(found, name) for name in ROWS)
     head = (
         f"Version `{tree}` (the tree of `job/`): {len(hits)} faults, {sum(result['cold'] for result in hits)} of them in runs whose every "
         f"program was started by an interpreter of its own, seeds {seeds[0]} to {seeds[-1]}; {len(wrong)} violations. "
-        + ("Every row has its full count.\n" if full else "Rows below their full count are not done yet.\n")
+        + (
+            "Every row has its full count, and each kind its least.\n"
+            if full
+            else "Rows below their full count, or with a kind below its least, are not done.\n"
+        )
     )
     kinds = Counter((result["row"], result["kind"]) for result in hits if result["kind"])
     listed = []
-    for name in ROWS:
-        mine = {kind: count for (row, kind), count in sorted(kinds.items()) if row == name}
+    for name, row in ROWS.items():
+        mine = {kind: kinds[name, kind] for kind in sorted({*row.least, *(kind for of, kind in kinds if of == name)})}
         if mine:
             fewest, most = min(mine.values()), max(mine.values())
             shown = ", ".join(f"{kind} {count}" for kind, count in mine.items()) if len(mine) <= NUM_SHOWN else "all in the results"
-            listed.append(f"- `{name}`, {len(mine)} kinds, each {fewest} to {most} times: {shown}\n")
+            short = f", {count} of them not done" if (count := len(lacking(found, name))) else ""
+            listed.append(f"- `{name}`, {len(mine)} kinds{short}, each {fewest} to {most} times: {shown}\n")
     return head + "\n" + table(found) + "\n" + "".join(listed)
 
 

@@ -33,6 +33,8 @@ def kill_at_random(subject: Subject, draw: random.Random, span_s: float) -> Outc
     send(victims[target], signal.SIGKILL)
     trained = subject.last_step()
     code = wait(process)
+    if code == 0 and target != "worker":
+        return Outcome(hit=False)  # it had ended by itself when the signal came
     wrong = code not in ((0, 70, -9) if target == "worker" else (-9,))
     lost = max(0, trained - max(subject.committed_steps(), default=0))
     said = [f"after the kill of {target} the job ended with {code}"] if wrong else []
@@ -40,19 +42,28 @@ def kill_at_random(subject: Subject, draw: random.Random, span_s: float) -> Outc
 
 
 PHASES = ("fetch", "prepare", "train", "save", "evaluate", "publish")
+SIGNALS = (signal.SIGTERM, signal.SIGUSR2)
+STOPS = {
+    f"{number.name} to all in {phase}": (number, phase)
+    for turn in range(2)  # each phase in turn, the signals in turn too
+    for place, phase in enumerate(PHASES)
+    for number in [SIGNALS[(place + turn) % 2]]
+}
+TO_ALL, LEAST = 0.75, 10
+"""The share of stops that every process hears of, and how many of each kind of these are wanted."""
 
 
 def stop_in_phase(subject: Subject, draw: random.Random, _: float) -> Outcome:
-    """SIGTERM or SIGUSR2 in each phase in turn, to the node process or to every process at once: 75, and nothing trained is lost."""
-    phase, everyone = PHASES[subject.starts % len(PHASES)], draw.random() < 0.5
-    number = (signal.SIGTERM, signal.SIGUSR2)[(subject.starts + subject.seed) % 2]  # in turn too, so that each pair has its share
+    """SIGTERM or SIGUSR2 in each phase, to every process at once or to the node process alone: 75, and nothing trained is lost."""
+    number, phase = STOPS[subject.next_kind([*STOPS], subject.starts + subject.seed % 2 * len(PHASES))]
+    who = "all" if draw.random() < TO_ALL else "the node process"
     before = max(subject.committed_steps(), default=0)
     process = subject.start()
     reached = {"train": lambda: subject.last_step() > before, "save": subject.staged}
     if not wait_for_any(reached.get(phase, lambda: subject.stage().startswith(phase)), process):
         return Outcome(hit=False)
     sleep(process, draw.uniform(0, 0.2))
-    send([process.pid, *(subject.workers() if everyone else [])], number)
+    send([process.pid, *(subject.workers() if who == "all" else [])], number)
     code = wait(process)
     trained, committed = subject.last_step(), max(subject.committed_steps(), default=0)
     # Behind the last word of the log there is nothing left to stop.
@@ -61,11 +72,8 @@ def stop_in_phase(subject: Subject, draw: random.Random, _: float) -> Outcome:
     )
     if code == 75 and trained > committed:
         violations.append(f"75 with step {trained} trained and {committed} committed")
-    who = "all" if everyone else "the node process"
-    what = f"{number.name} to {who} in {phase}: {code}"
-    return Outcome(
-        hit=True, what=what, kind=f"{number.name} in {phase}", violations=violations, lost_steps=max(0, trained - committed)
-    )
+    kind = f"{number.name} to {who} in {phase}"
+    return Outcome(hit=True, what=f"{kind}: {code}", kind=kind, violations=violations, lost_steps=max(0, trained - committed))
 
 
 def stop_some(subject: Subject, draw: random.Random, span_s: float) -> Outcome:

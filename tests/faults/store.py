@@ -71,6 +71,10 @@ class Trouble:
     seconds: float = float("inf")
     """How long it lasts, from the first request that met it."""
 
+    def fits(self, request: Requested) -> bool:
+        said = f"/{request.key}/{request.query.get('prefix', '')}"
+        return request.method in self.methods.split() and self.where in said
+
 
 @dataclass
 class TroubledS3(ScriptedS3):
@@ -80,6 +84,8 @@ class TroubledS3(ScriptedS3):
     count: int = 0
     since: float = 0.0
     hits: list[str] = field(default_factory=list)
+    keys: frozenset[str] = frozenset()
+    """The access keys that are taken, any when empty; a request with another one is a hit."""
 
     def plan(self, trouble: Trouble | None) -> None:
         with self.lock:
@@ -94,10 +100,11 @@ class TroubledS3(ScriptedS3):
     def take_fault(self, request: Requested) -> Fault | None:
         with self.lock:
             self.requests.clear()  # bodies of whole runs are not kept
+            if self.keys and access_key(request) not in self.keys:
+                self.hits.append(f"{request.method} {request.key}")
+                return Fault("", 400, "ExpiredToken")
             trouble = self.trouble
-            if trouble is None or request.method not in trouble.methods.split():
-                return None
-            if trouble.where not in f"/{request.key}/{request.query.get('prefix', '')}":
+            if trouble is None or not trouble.fits(request):
                 return None
             self.count += 1
             if self.count < trouble.at or (trouble.once and self.hits):
@@ -110,6 +117,11 @@ class TroubledS3(ScriptedS3):
                 request.body = bytes([request.body[0] ^ 1]) + request.body[1:]
                 return None
             return trouble.fault
+
+
+def access_key(request: Requested) -> str:
+    """Whose signature a request bears."""
+    return request.headers.get("authorization", "").partition("Credential=")[2].partition("/")[0]
 
 
 @contextlib.contextmanager
