@@ -44,6 +44,8 @@ class _Tail:
         return self.part
 
     def _read(self, *, last: bool) -> bytes:
+        if not self.path.exists():
+            return b""  # the metrics, between one attempt's and the next checkpoint's
         with self.path.open("rb") as file:
             status = os.fstat(file.fileno())
             if self.inode not in (0, status.st_ino) or status.st_size < self.offset:

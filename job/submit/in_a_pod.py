@@ -14,7 +14,7 @@ from job.submit import secret_names
 from job.submit.request import Request
 
 WORK = "/work/"
-HUB_TOKEN = "/var/run/secrets/hub/"  # noqa: S105
+HUB_MOUNT = "/var/run/secrets/hub/"
 """Where the component `hub-token` mounts its secret."""
 DEEPSPEED = "JOB_PARALLEL__DEEPSPEED_CONFIG"
 FILES_OF_LIBRARIES = ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE", "HF_TOKEN_PATH")
@@ -87,7 +87,7 @@ def _places(settings: Settings) -> Iterator[tuple[str, str]]:
 def _mounted(request: Request) -> tuple[str, ...]:
     """The folders of the pod that hold something when it starts."""
     asked = request.options
-    mounts = {WORK: asked.cache_claim, HUB_TOKEN: asked.hub_token_secret}
+    mounts = {WORK: asked.cache_claim, HUB_MOUNT: asked.hub_token_secret}
     return tuple(folder for folder, secret_or_claim in mounts.items() if secret_or_claim is not None)
 
 

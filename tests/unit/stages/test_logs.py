@@ -81,11 +81,15 @@ def test_the_main_node_sends_the_metrics_also_when_they_were_replaced(context, l
     found.upload(context.attempt, 1, str)
     assert parts(context, tmp_path) == {}
     found.upload(context.attempt, 0, str)
+    context.run_dir.metrics.unlink()
+    log.write_text("said meanwhile\n")
+    found.upload(context.attempt, 0, str)
     other = context.run_dir.metrics.with_name("other")
     other.write_text('{"step": 7}\n{"step": 8}\n')
     other.replace(context.run_dir.metrics)
     found.upload(context.attempt, 0, str)
     assert parts(context, tmp_path) == {
+        "logs-node-0-train-000001.jsonl": "said meanwhile\n",
         "metrics-000001.jsonl": '{"step": 9}\n',
         "metrics-000002.jsonl": '{"step": 7}\n{"step": 8}\n',
     }

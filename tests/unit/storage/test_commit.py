@@ -147,13 +147,18 @@ def refusing(monkeypatch):
     return why
 
 
-def test_an_attempt_finishes_a_deletion_that_failed(store, tmp_path, refusing):
-    attempt = RunLog(store, "run").start("f")
+def leave_a_deletion(attempt, tmp_path, refusing):
+    """Step 2 is committed, and the deletion of step 1 announced; the store refused to do it."""
     saved(attempt, tmp_path, 1)
     refusing.append("503")
     with pytest.raises(UnavailableError):
         saved(attempt, tmp_path, 2)
     refusing.clear()
+
+
+def test_an_attempt_finishes_a_deletion_that_failed(store, tmp_path, refusing):
+    attempt = RunLog(store, "run").start("f")
+    leave_a_deletion(attempt, tmp_path, refusing)
     assert attempt.retain(1) == 0
     assert steps_in(store) == [2]
 
@@ -162,11 +167,7 @@ def test_a_start_finishes_every_deletion_not_only_the_last(store, tmp_path, refu
     """Also of attempts before the last, and what was left by a version that forgot it."""
     run = RunLog(store, "run")
     attempt = run.start("f")
-    saved(attempt, tmp_path, 1)
-    refusing.append("503")
-    with pytest.raises(UnavailableError):
-        saved(attempt, tmp_path, 2)
-    refusing.clear()
+    leave_a_deletion(attempt, tmp_path, refusing)
     attempt._deleted |= set(attempt.entries[-1]["manifests"])  # forgotten
     for step in (3, 4, 5):
         saved(attempt, tmp_path, step)
@@ -180,11 +181,7 @@ def test_a_start_finishes_every_deletion_not_only_the_last(store, tmp_path, refu
 def test_two_attempts_may_finish_the_same_deletion_at_once(store, tmp_path, refusing, monkeypatch):
     run = RunLog(store, "run")
     attempt = run.start("f")
-    saved(attempt, tmp_path, 1)
-    refusing.append("503")
-    with pytest.raises(UnavailableError):
-        saved(attempt, tmp_path, 2)
-    refusing.clear()
+    leave_a_deletion(attempt, tmp_path, refusing)
     stat = Path.stat
 
     def removed_first(path, **options):
@@ -200,11 +197,7 @@ def test_two_attempts_may_finish_the_same_deletion_at_once(store, tmp_path, refu
 def test_a_store_that_lists_no_uploads_is_cleaned_of_the_rest(store, tmp_path, refusing, monkeypatch, caplog):
     run = RunLog(store, "run")
     attempt = run.start("f")
-    saved(attempt, tmp_path, 1)
-    refusing.append("503")
-    with pytest.raises(UnavailableError):
-        saved(attempt, tmp_path, 2)
-    refusing.clear()
+    leave_a_deletion(attempt, tmp_path, refusing)
 
     def refuse(*_):
         raise SettingsError("501 NotImplemented")
