@@ -84,6 +84,7 @@ def test_the_main_node_sends_the_metrics_also_when_they_were_replaced(context, l
     context.run_dir.metrics.unlink()
     log.write_text("said meanwhile\n")
     found.upload(context.attempt, 0, str)
+    assert "logs-node-0-train-000001.jsonl" in parts(context, tmp_path)
     other = context.run_dir.metrics.with_name("other")
     other.write_text('{"step": 7}\n{"step": 8}\n')
     other.replace(context.run_dir.metrics)
