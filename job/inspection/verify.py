@@ -42,10 +42,12 @@ def _run(store: Store, name: str, *, contents: bool, repair: bool) -> tuple[str,
         *_objects("deleted by the log, still there (the next start removes it)", found.announced),
         *_objects("not listed, of the attempt that may be writing now (left alone)", found.pending),
         *_objects("orphaned: no log entry lists it", found.orphans),
+        *_objects("of a start's check of the store, cut off or running now (left alone)", found.probes),
+        *_listed("uploads begun and never ended", [upload.key for upload in found.uploads]),
     ]
     if repair:
-        lines.append(f"  removed {found.remove_orphans()} orphaned object(s)")
-    elif found.orphans:
+        lines.append(f"  removed {found.remove_orphans()} orphaned object(s) or open upload(s)")
+    elif found.orphans or found.uploads:
         lines.append("  `job verify --repair` removes the orphaned ones")
     return "\n".join(lines), COMPLETE if found.whole else UnusableError.exit_code
 
@@ -58,8 +60,12 @@ def _payload(payload: Payload) -> str:
 
 
 def _objects(title: str, objects: Sequence[ObjectInfo]) -> list[str]:
-    if not objects:
-        return []
     size = sum(info.size_bytes for info in objects)
-    more = [f"    and {len(objects) - _SHOWN} more"] if len(objects) > _SHOWN else []
-    return [f"  {title}: {len(objects)} object(s), {size:,} bytes", *(f"    {info.key}" for info in objects[:_SHOWN]), *more]
+    return _listed(title, [info.key for info in objects], f" object(s), {size:,} bytes")
+
+
+def _listed(title: str, keys: Sequence[str], counted: str = "") -> list[str]:
+    if not keys:
+        return []
+    more = [f"    and {len(keys) - _SHOWN} more"] if len(keys) > _SHOWN else []
+    return [f"  {title}: {len(keys)}{counted}", *(f"    {key}" for key in keys[:_SHOWN]), *more]

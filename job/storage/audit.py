@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from job.errors import DataError, UnusableError
+from job.errors import CrashError, DataError, DeniedError, SettingsError, UnusableError
 from job.storage import disk, payload
-from job.storage.base import MissingObjectError, ObjectInfo, Store
+from job.storage.base import MissingObjectError, ObjectInfo, OpenUpload, Store
 from job.storage.log import Log, LogEntry
 from job.storage.manifest import FileEntry
+from job.storage.probe import PROBE_PREFIX
 from job.storage.retention import live_commits, payload_folder
 
+logger = logging.getLogger(__name__)
 ENDINGS = ("complete", "stopped", "failed")
 """Entries after which an attempt writes nothing more."""
 _LOG_ENTRY = re.compile(r"(?:(.+)/)?log/\d{10}\.json")
-_OF_PAYLOAD = re.compile(r"attempts/(?P<nonce>[0-9a-f]+)/(?:checkpoints/step-\d+|model)/")
+_OF_PAYLOAD = re.compile(r"attempts/[0-9a-f]+/(?:checkpoints/step-\d+|model)/")
 _OF_ATTEMPT = re.compile(r"attempts/(?P<nonce>[0-9a-f]+)/")
 
 
@@ -45,6 +48,8 @@ class Audit:
         announced: objects of checkpoints that the log says are deleted; the next start removes them.
         orphans: objects that no log entry ever listed, of attempts that can write no more.
         pending: the same of the attempt that may be writing right now.
+        uploads: those that attempts which can write no more began and never ended.  A listing does not show them, a bill does.
+        probes: objects of a start's check of the store that was cut off, or is running now: nothing tells the two apart.
     """
 
     store: Store
@@ -54,6 +59,8 @@ class Audit:
     announced: tuple[ObjectInfo, ...]
     orphans: tuple[ObjectInfo, ...]
     pending: tuple[ObjectInfo, ...]
+    uploads: tuple[OpenUpload, ...]
+    probes: tuple[ObjectInfo, ...]
 
     @property
     def whole(self) -> bool:
@@ -61,10 +68,12 @@ class Audit:
         return not any(payload.problems for payload in self.payloads)
 
     def remove_orphans(self) -> int:
-        """Delete the orphans; how many.  Manifests go first, so that nothing half deleted looks whole."""
+        """Delete the orphans and abort the open uploads; how many.  Manifests go first, so that nothing half deleted looks whole."""
         for info in sorted(self.orphans, key=lambda info: (not info.key.endswith("/MANIFEST.json"), info.key)):
             self.store.delete(info.key)
-        return len(self.orphans)
+        for upload in self.uploads:
+            upload.abort()
+        return len(self.orphans) + len(self.uploads)
 
 
 def audit(store: Store, run_name: str, *, contents: bool = True) -> Audit:
@@ -81,6 +90,7 @@ def audit(store: Store, run_name: str, *, contents: bool = True) -> Audit:
     """
     log = Log(store, f"{run_name}/")
     known = log.read()
+    uploads = _open_uploads(store, f"{run_name}/attempts/")
     objects = {info.key: info for info in store.list(f"{run_name}/attempts/")}
     # Read again: whoever wrote an object that was listed stands in the log by now, also if it began a moment ago.
     entries = log.read()
@@ -92,8 +102,18 @@ def audit(store: Store, run_name: str, *, contents: bool = True) -> Audit:
     if any(payload.problems for payload in payloads):
         still = {entry.number for entry in _counted(log.read())}
         payloads = [payload for payload in payloads if payload.entry.number in still]
-    sorted_out = _sort_out(objects.values(), run_name, entries)
-    return Audit(store, run_name, entries, tuple(payloads), *(tuple(found) for found in sorted_out))
+    announced, orphans, pending = (tuple(found) for found in _sort_out(objects.values(), run_name, entries))
+    left = tuple(upload for upload in uploads if _attempt_of(upload.key, run_name) != _writing(entries))
+    probes = tuple(store.list(f"{run_name}/{PROBE_PREFIX}"))
+    return Audit(store, run_name, entries, tuple(payloads), announced, orphans, pending, left, probes)
+
+
+def _open_uploads(store: Store, prefix: str) -> list[OpenUpload]:
+    try:
+        return [*store.open_uploads(prefix)]
+    except (DeniedError, SettingsError, CrashError) as error:  # not every store lists uploads, and the right to is not required
+        logger.warning("Uploads that were never ended could not be looked for: %s", error)
+        return []
 
 
 def _counted(entries: list[LogEntry]) -> list[LogEntry]:
@@ -124,10 +144,14 @@ def _unlisted(key: str, run_name: str, entries: list[LogEntry]) -> str:
     """
     name = key.removeprefix(f"{run_name}/")
     begun = {entry.nonce for entry in entries if entry.kind == "started"}
-    of_payload, of_attempt = _OF_PAYLOAD.match(name), _OF_ATTEMPT.match(name)
-    if of_payload:
-        return of_payload["nonce"]
-    return of_attempt["nonce"] if of_attempt and of_attempt["nonce"] not in begun else ""
+    nonce = _attempt_of(key, run_name)
+    return nonce if _OF_PAYLOAD.match(name) or nonce not in begun else ""
+
+
+def _attempt_of(key: str, run_name: str) -> str:
+    """The nonce of the attempt below whose prefix a key lies; empty for none's."""
+    found = _OF_ATTEMPT.match(key.removeprefix(f"{run_name}/"))
+    return found["nonce"] if found else ""
 
 
 def _writing(entries: list[LogEntry]) -> str | None:

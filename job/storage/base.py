@@ -12,7 +12,7 @@ Every method maps foreign errors once, here at the border, to `job.errors`: 403 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -30,6 +30,14 @@ class ObjectInfo:
 
     key: str
     size_bytes: int
+
+
+@dataclass(frozen=True)
+class OpenUpload:
+    """An upload as begun: the key it is for, and what aborts it (no error when it has ended meanwhile)."""
+
+    key: str
+    abort: Callable[[], None]
 
 
 class Store(Protocol):
@@ -68,6 +76,14 @@ class Store(Protocol):
         """Delete an object; no error when it is not there."""
         ...
 
-    def abort_uploads(self, prefix: str) -> int:
-        """Abort interrupted multipart uploads below ``prefix``; the number of them."""
+    def open_uploads(self, prefix: str) -> Iterator[OpenUpload]:
+        """The uploads below ``prefix`` that were begun and not ended.  Not every store can tell, nor lets everybody ask."""
         ...
+
+
+def abort_uploads(store: Store, prefix: str) -> int:
+    """Abort interrupted uploads below ``prefix``; the number of them."""
+    found = [*store.open_uploads(prefix)]
+    for upload in found:
+        upload.abort()
+    return len(found)

@@ -24,7 +24,7 @@ from typing import Any
 
 from job.errors import CrashError, DeniedError, SettingsError, UnavailableError, UnusableError
 from job.storage import parts, payload, resume
-from job.storage.base import Store
+from job.storage.base import Store, abort_uploads
 from job.storage.journal import Journal
 from job.storage.log import Log, LogEntry
 from job.storage.manifest import Manifest, hash_tree
@@ -213,6 +213,6 @@ def _clean_up(store: Store, run_name: str, entries: list[LogEntry]) -> None:
         logger.warning("What earlier attempts deleted could not be cleaned up: %s", error)
     try:
         for nonce in nonces:
-            store.abort_uploads(f"{run_name}/attempts/{nonce}/")
+            abort_uploads(store, f"{run_name}/attempts/{nonce}/")
     except (DeniedError, SettingsError, CrashError) as error:  # not every store lists uploads, and the right to is not required
         logger.warning("Uploads that earlier attempts left could not be cleaned up: %s", error)

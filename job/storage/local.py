@@ -12,12 +12,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from job.errors import DataError, LocalIOError, SettingsError
 from job.run_dir import TEMPORARY_PREFIX
 from job.storage import disk
-from job.storage.base import MissingObjectError, ObjectInfo
+from job.storage.base import MissingObjectError, ObjectInfo, OpenUpload
 from job.storage.keys import check_key, path_below
 
 
@@ -96,15 +97,13 @@ class LocalStore:
             if path.parent != self.root:
                 _remove_if_empty(path.parent)
 
-    def abort_uploads(self, prefix: str) -> int:
-        """Remove what writers that died left under temporary names."""
-        with disk.border(prefix, writing=True):
-            folder, _ = _folder_of(self.root, prefix)
-            # Unlike rglob, os.walk passes over a folder that another attempt has just removed.
-            left = [Path(above, name) for above, _, names in os.walk(folder) for name in names if name.startswith(TEMPORARY_PREFIX)]
-            for path in left:
-                path.unlink(missing_ok=True)
-        return len(left)
+    def open_uploads(self, prefix: str) -> Iterator[OpenUpload]:
+        """What is being written, or was left by writers that died, under temporary names."""
+        folder, _ = _folder_of(self.root, prefix)
+        # Unlike rglob, os.walk passes over a folder that another attempt has just removed.
+        for above, _, names in os.walk(folder):
+            for path in (Path(above, name) for name in names if name.startswith(TEMPORARY_PREFIX)):
+                yield OpenUpload(path.relative_to(self.root).as_posix(), partial(_remove, path))
 
 
 @contextmanager
@@ -124,6 +123,11 @@ def _folder_of(root: Path, prefix: str) -> tuple[Path, str]:
         raise SettingsError(f"{root} is a file, where a folder is needed.", "Name the folder that holds it, or another one.")
     above, slash, _ = prefix.rpartition("/")
     return (path_below(root, f"{above}/name").parent if slash else root), above + slash
+
+
+def _remove(path: Path) -> None:
+    with disk.border(str(path), writing=True):
+        path.unlink(missing_ok=True)
 
 
 def _walk(folder: Path, above: str, beginning: str = "") -> Iterator[tuple[str, Path]]:

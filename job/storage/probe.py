@@ -15,7 +15,7 @@ from threading import Barrier
 from typing import Protocol, runtime_checkable
 
 from job.errors import CrashError, DeniedError, SettingsError
-from job.storage.base import Store
+from job.storage.base import Store, abort_uploads
 from job.storage.findings import Finding, attempt
 
 logger = logging.getLogger(__name__)
@@ -146,7 +146,7 @@ def _delete(store: Store, prefix: str) -> str:
     for key in keys:
         store.delete(key)
     try:
-        store.abort_uploads(prefix)
+        abort_uploads(store, prefix)
     except (DeniedError, SettingsError, CrashError) as error:
         # Not required: the findings about uploads, which clean up behind themselves, have named it.
         logger.info("Interrupted uploads could not be looked for: %s", error)

@@ -19,7 +19,7 @@ from botocore.config import Config
 
 from job.errors import SettingsError
 from job.storage import s3_examine
-from job.storage.base import MissingObjectError, ObjectInfo
+from job.storage.base import MissingObjectError, ObjectInfo, OpenUpload
 from job.storage.findings import Finding
 from job.storage.keys import check_key
 from job.storage.options import StoreOptions
@@ -132,11 +132,9 @@ class S3Store:
         except MissingObjectError:
             return  # some stores say so, AWS does not: either way it is gone
 
-    def abort_uploads(self, prefix: str) -> int:
-        found = [*self.bucket.list_uploads(self.root + prefix)]
-        for key, upload_id in found:
-            s3_examine.abort(self.bucket, key, upload_id)
-        return len(found)
+    def open_uploads(self, prefix: str) -> Iterator[OpenUpload]:
+        for key, upload_id in self.bucket.list_uploads(self.root + prefix):
+            yield OpenUpload(key.removeprefix(self.root), partial(s3_examine.abort, self.bucket, key, upload_id))
 
     def examine(self, prefix: str) -> Iterator[Finding]:
         """What this store can do beyond the protocol, for the probe; sets which checksums are used from now on."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from job.errors import UnavailableError
-from job.storage.base import ObjectInfo, Store
+from job.storage.base import ObjectInfo, OpenUpload, Store
 
 
 class CrashedHereError(Exception):
@@ -53,8 +53,8 @@ class FaultyStore:
     def delete(self, key: str) -> None:
         self._write(key, lambda: self.inner.delete(key))
 
-    def abort_uploads(self, prefix: str) -> int:
-        return self.inner.abort_uploads(prefix)
+    def open_uploads(self, prefix: str) -> Iterator[OpenUpload]:
+        return self.inner.open_uploads(prefix)
 
     def _data(self, key: str, data: bytes) -> bytes:
         return bytes(byte ^ 1 for byte in data) if self.corrupt and self.corrupt in key else data

@@ -31,7 +31,7 @@ def test_what_may_be_under_way_is_left_alone(store, run):
     assert "run: whole, 2 log entries" in text
     assert "checkpoint of step 10, 2 bytes, attempt 1: whole" in text
     assert "not listed, of the attempt that may be writing now (left alone): 1 object(s), 4 bytes" in text
-    assert "removed 0 orphaned object(s)" in text
+    assert "removed 0 orphaned object(s) or open upload(s)" in text
 
 
 def test_orphans_are_offered_and_removed(store, run):
@@ -40,6 +40,19 @@ def test_orphans_are_offered_and_removed(store, run):
     assert (code, "`job verify --repair` removes the orphaned ones" in text) == (0, True)
     assert "removed 1 orphaned object(s)" in shown(store, repair=True)[0]
     assert "orphaned" not in shown(store)[0]
+
+
+def test_open_uploads_and_what_a_check_left_are_shown(store, run):
+    (store.root / "run/attempts" / run.nonce / ".tmp-1-model").write_bytes(b"half")
+    run.stopped()
+    store.write_bytes("run/probe-0123456789abcdef/once", b"first")
+    text, _ = shown(store)
+    assert f"uploads begun and never ended: 1\n    run/attempts/{run.nonce}/.tmp-1-model" in text
+    assert "cut off or running now (left alone): 1 object(s), 5 bytes\n    run/probe-0123456789abcdef/once" in text
+    assert "removed 2 orphaned object(s) or open upload(s)" in shown(store, repair=True)[0]
+    text, _ = shown(store)
+    assert "never ended" not in text
+    assert "run/probe-0123456789abcdef/once" in text
 
 
 def test_damage_is_code_78(store, run, tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from job.errors import UnusableError
+from job.errors import DeniedError, UnusableError
 from job.storage.audit import audit, run_names
 from job.storage.commit import RunLog
 from job.storage.local import LocalStore
@@ -110,6 +110,46 @@ def test_a_repair_removes_orphans_and_nothing_else(store, commit):
     assert found.remove_orphans() == len(found.orphans) == 3
     assert set(before) - set(everything(store)) == set(keys(found.orphans))
     assert audit(store, "run").whole
+
+
+def test_open_uploads_are_left_over_once_their_attempt_ended(store):
+    """In a folder a temporary file is what an open upload is in a bucket (`tests/contract/test_store.py` has real ones)."""
+    first = begin(store)
+    half = f"run/attempts/{first.nonce}/checkpoints/step-0000000002/.tmp-1-model"
+    (store.root / half).parent.mkdir(parents=True)
+    (store.root / half).write_bytes(b"half")
+    assert audit(store, "run").uploads == ()
+    second = begin(store)
+    other = store.root / f"run/attempts/{second.nonce}/.tmp-2-logs"
+    other.parent.mkdir(parents=True, exist_ok=True)
+    other.write_bytes(b"under way")
+    # The start of the second attempt has cleaned up behind the first.
+    assert audit(store, "run").uploads == ()
+    (store.root / half).parent.mkdir(parents=True, exist_ok=True)
+    (store.root / half).write_bytes(b"half")
+    found = audit(store, "run")
+    assert keys(found.uploads) == [half]
+    assert found.remove_orphans() == 1
+    assert (audit(store, "run").uploads, other.read_bytes()) == ((), b"under way")
+
+
+def test_a_store_that_does_not_list_uploads_is_walked_all_the_same(store, commit, monkeypatch, caplog):
+    def refuse(*_):
+        raise DeniedError("403 for ListMultipartUploads", "")
+
+    commit(begin(store), 1)
+    monkeypatch.setattr(LocalStore, "open_uploads", refuse)
+    assert audit(store, "run").whole
+    assert "Uploads that were never ended could not be looked for" in caplog.text
+
+
+def test_what_a_check_of_the_store_left_is_seen_and_left_alone(store):
+    begin(store).stopped()
+    store.write_bytes("run/probe-0123456789abcdef/once", b"first")
+    found = audit(store, "run")
+    assert keys(found.probes) == ["run/probe-0123456789abcdef/once"]
+    assert (found.orphans, found.remove_orphans()) == ((), 0)
+    assert keys(audit(store, "run").probes) == keys(found.probes)
 
 
 def test_an_announced_deletion_that_was_cut_off_is_no_orphan(store, commit, monkeypatch):

@@ -39,7 +39,7 @@ def test_cleaning_up_that_is_forbidden_does_not_stop_a_start(store, monkeypatch,
     def forbid(*_):
         raise DeniedError("403")
 
-    monkeypatch.setattr(LocalStore, "abort_uploads", forbid)
+    monkeypatch.setattr(LocalStore, "open_uploads", forbid)
     assert run.start("f").number == 2
     assert "could not be cleaned up" in caplog.text
 
@@ -202,7 +202,7 @@ def test_a_store_that_lists_no_uploads_is_cleaned_of_the_rest(store, tmp_path, r
     def refuse(*_):
         raise SettingsError("501 NotImplemented")
 
-    monkeypatch.setattr(LocalStore, "abort_uploads", refuse)
+    monkeypatch.setattr(LocalStore, "open_uploads", refuse)
     assert run.start("f").number == 2
     assert steps_in(store) == [2]
     assert "501" in caplog.text

@@ -31,9 +31,9 @@ class Broken(LocalStore):
         self.check("write")
         super().write_bytes(key, data)
 
-    def abort_uploads(self, prefix):
+    def open_uploads(self, prefix):
         self.check("uploads")
-        return super().abort_uploads(prefix)
+        return super().open_uploads(prefix)
 
     def delete(self, key):
         self.check("delete")
