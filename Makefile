@@ -8,7 +8,7 @@ PYTEST := $(BIN)/python -m pytest
 # Shared by worker processes and libraries alike: nothing here may look for a network but the package index.
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help venv venv-dev provision demo test check lint types imports house unit unit-node unit-workers faults docs lock clean
+.PHONY: help venv venv-dev provision demo test check lint types imports house audit unit unit-node unit-workers faults docs lock clean
 
 help:
 	@echo "make demo      fine-tune, evaluate and publish a small model on this machine"
@@ -16,6 +16,7 @@ help:
 	@echo "make check     lint, strict types, import contract, house rules"
 	@echo "make faults    the whole fault matrix against real runs; takes hours, may be stopped and continued"
 	@echo "make unit      the fast tier      make docs   regenerate docs/settings.md and docs/exit_codes.md"
+	@echo "make audit     whether a locked package has a known weakness, as far as its service can be reached"
 	@echo "make lock      resolve the lock files anew      make clean   remove what these commands made"
 
 venv: $(VENV)/.installed
@@ -83,6 +84,10 @@ imports: venv-dev
 house: venv-dev
 	@$(PYTEST) --quiet tests/house
 	@$(BIN)/python -m tests.support.figures
+
+# Says NOT DONE where its service cannot be reached; `python -m tests.support.dependency_audit --require` fails then.
+audit: venv-dev
+	@$(BIN)/python -m tests.support.dependency_audit
 
 docs: venv
 	@$(BIN)/python -m tests.support.documents
