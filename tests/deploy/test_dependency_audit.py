@@ -29,7 +29,7 @@ WEAKNESS = {
 
 @pytest.fixture
 def service():
-    """(what to put before a package name's answer, the address): packages in the dictionary have those weaknesses."""
+    """(weaknesses by package, and ``status``; packages that were asked for; the address)."""
     known, asked = {}, []
 
     class Service(BaseHTTPRequestHandler):
@@ -37,7 +37,7 @@ def service():
             name = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["package"]["name"]
             asked.append(name)
             body = json.dumps({"vulns": known[name]} if name in known else {}).encode()
-            self.send_response(200)
+            self.send_response(known.get("status", 200))
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -81,3 +81,10 @@ def test_a_weakness_is_named_and_turns_the_audit_red(service, tmp_path):
 def test_a_service_that_cannot_be_reached_is_no_clean_bill(tmp_path, options, expected):
     code, said = audit(*options, "-s", "osv", "--osv-url", "http://127.0.0.1:9/v1/query", "--cache-dir", str(tmp_path))
     assert (code, said) == (expected, "audit: NOT DONE, no data on weaknesses can be reached from here\n")
+
+
+def test_a_service_in_trouble_is_no_clean_bill(service, tmp_path):
+    known, _, address = service
+    known["status"] = 503
+    code, said = audit("--require", "-s", "osv", "--osv-url", address, "--cache-dir", str(tmp_path))
+    assert (code, said) == (1, "audit: NOT DONE, no data on weaknesses can be reached from here\n")

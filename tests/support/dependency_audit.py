@@ -13,6 +13,9 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 COMMAND = ["-m", "pip_audit", "--disable-pip", "--no-deps", "--format", "json", "--progress-spinner", "off", "--desc", "off"]
+UNREACHED = ("ConnectionError", "ServiceError", "Could not connect", "Timeout")
+"""One of these stands in what pip-audit says when its service cannot be reached, or answers with an error."""
+TIMEOUT_S = 300
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,15 @@ class Audit:
 
 
 def ask(lock: Path, *options: str) -> Audit | None:
-    """None where no service could be reached."""
+    """None where the service gives no answer."""
     command = [sys.executable, *COMMAND, "--requirement", str(lock), *options]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        return None
     if done.returncode in (0, 1) and done.stdout:
         return Audit.read(json.loads(done.stdout))
-    if "ConnectionError" in done.stderr:
+    if any(name in done.stderr for name in UNREACHED):
         return None
     raise RuntimeError(done.stderr[-2000:])
 
