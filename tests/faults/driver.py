@@ -106,7 +106,11 @@ class Driver:
                 yield found
             found = Result(row, seed, outcome.what, outcome.kind, outcome.hit, round(time.monotonic() - began, 1))
             found.cold, found.lost_steps, found.local_bytes = cold, outcome.lost_steps, peak.most_bytes
-            found.violations += [*outcome.violations, *check(subject, memory), *peak.check(undisturbed.subject)]
+            found.violations += [
+                *outcome.violations,
+                *check(subject, memory),
+                *peak.check(undisturbed.subject, ROWS[row].input_bytes),
+            ]
             found.violations += invariants.check_distance(subject, subject.last_step())
             if outcome.done or not outcome.hit:
                 break
@@ -114,7 +118,7 @@ class Driver:
         began = time.monotonic()
         with Peak(subject) as peak:
             found.violations += self._finish(subject, memory)
-        found.violations += peak.check(undisturbed.subject)
+        found.violations += peak.check(undisturbed.subject, ROWS[row].input_bytes)
         found.local_bytes = max(found.local_bytes, peak.most_bytes)
         found.seconds = round(found.seconds + time.monotonic() - began, 1)
         if not (wrong or found.violations):

@@ -44,7 +44,8 @@ ROWS = {
     "resume": Row("kill mid-epoch: dropout × accumulation × data workers × engine", 32, world_rows.resumed),
     "world": Row("2, then 1, then 2 processes, each killed", 20, world_rows.other_world),
     "nodes": Row("two nodes: one is killed or stopped", 20, node_rows.node_lost),
-    "hostile": Row("hostile input: addresses, names, code, links, bombs", 66, hostile_rows.hostile_input),
+    # A bomb is called one once it has come to 256 MiB.
+    "hostile": Row("hostile input: addresses, names, code, links, bombs", 66, hostile_rows.hostile_input, input_bytes=2**28),
     "forged": Row("a forged commit whose hashes are right: pickles, paths, nonsense", 18, forged_rows.forged_commit),
     "kept": Row("sixty saves with five kills", 5, long_rows.kept_checkpoints),
     "parts": Row("SIGKILL in an upload in parts", 5, long_rows.orphaned_parts),

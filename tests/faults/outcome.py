@@ -33,12 +33,16 @@ Fault = Callable[[Subject, random.Random, float], Outcome]
 
 @dataclass(frozen=True)
 class Row:
-    """A row: how often at least, the fault, and of which kinds of it how many at least."""
+    """A row: how often at least, the fault, and of which kinds of it how many at least.
+
+    ``input_bytes`` is what its runs may hold on a disk beside what every run may: the input itself, decompressed and prepared.
+    """
 
     title: str
     count: int
     fault: Fault
     least: Mapping[str, int] = field(default_factory=dict)
+    input_bytes: int = 0
 
 
 def sleep(process: subprocess.Popen[bytes], seconds: float) -> bool:

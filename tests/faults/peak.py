@@ -34,11 +34,11 @@ class Peak:
             self._thread.join()
         self._look()
 
-    def check(self, reference: Subject) -> list[str]:
-        """Whether it was more than a run may hold; in words."""
-        bound = bound_bytes(self.subject, reference)
+    def check(self, reference: Subject, input_bytes: int = 0) -> list[str]:
+        """Whether it was more than a run may hold, ``input_bytes`` of an unusual input among it; in words."""
+        bound = bound_bytes(self.subject, reference) + input_bytes
         found = f"{self.most_bytes:,} bytes lay on one machine's disk; {bound:,} are twice what an undisturbed run leaves and"
-        return [f"{found} {NUM_CHECKPOINTS} checkpoints"] if self.most_bytes > bound else []
+        return [f"{found} {NUM_CHECKPOINTS} checkpoints, and the input"] if self.most_bytes > bound else []
 
     def _sample(self) -> None:
         while not self._done.wait(EVERY_S):

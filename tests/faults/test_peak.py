@@ -44,6 +44,9 @@ def test_the_bound_is_twice_an_undisturbed_run_and_four_checkpoints(tmp_path):
     assert watched.check(reference) == []
     watched.most_bytes += 1
     assert "901 bytes lay on one machine's disk" in watched.check(reference)[0]
+    assert watched.check(reference, input_bytes=1) == []
+    watched.most_bytes += 1
+    assert watched.check(reference, input_bytes=1) != []
 
 
 def test_machines_are_counted_apart_and_neither_store_nor_ballast(tmp_path):
